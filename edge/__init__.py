@@ -1,0 +1,28 @@
+"""The light runtime: a `.tflite` file and a camera in, live answers out. numpy, OpenCV and LiteRT; never TensorFlow.
+
+from edge import Classifier
+classify = Classifier("flowers.tflite")
+result = classify(frame_bgr)  # result.label, .probability, .probabilities, .is_unknown, .latency_ms
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge.classifier import Classifier, Result
+
+    __version__: str
+
+__all__ = ["Classifier", "Result", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the classifier when it is first asked for, so that `flora --help` needs neither OpenCV nor a runtime."""
+    if name in {"Classifier", "Result"}:
+        return getattr(import_module("edge.classifier"), name)
+    if name == "__version__":
+        return version("flora-edge")
+    raise AttributeError(f"module 'edge' has no attribute {name!r}")

@@ -1,0 +1,92 @@
+"""Draw a decision over the frame that it is about.
+
+In:  BGR uint8 (H, W, 3) and a Decision.
+Out: a copy with the crop square that the model sees, the label, the bars of the five most probable labels and the
+     times. Text follows the short side; a frame too small for text is enlarged by a whole factor.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+
+import cv2
+import numpy as np
+
+from edge.geometry import Picture, centre_square
+from edge.smoothing import Decision
+
+Colour = tuple[int, int, int]  # BGR
+
+WHITE: Colour = (255, 255, 255)
+GREEN: Colour = (110, 220, 130)
+AMBER: Colour = (60, 170, 250)
+SHADE = 0.45  # what is left of the light under the text
+BARS = 5
+SMALLEST_SIDE = 320  # pixels; below this, text cannot be read
+DESIGN_SIDE = 480  # pixels; the short side at which the sizes below hold
+ROW = 24
+MARGIN = 10
+BAR_WIDTH = 120
+LABEL_WIDTH = 170
+PANEL_WIDTH = MARGIN + LABEL_WIDTH + BAR_WIDTH + 60  # 60 for the number
+TEXT_SCALE = 0.55
+TITLE_SCALE = 0.9
+FONT = cv2.FONT_HERSHEY_SIMPLEX  # FONT_HERSHEY_* hold ASCII only
+
+
+def draw_overlay(frame_bgr: Picture, decision: Decision) -> Picture:
+    """Return a copy of `frame_bgr` with `decision` drawn over it."""
+    factor = math.ceil(SMALLEST_SIDE / min(frame_bgr.shape[:2]))
+    canvas = np.asarray(cv2.resize(frame_bgr, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST), np.uint8)
+    unit = min(canvas.shape[:2]) / DESIGN_SIDE
+    rows = min(BARS, len(decision.probabilities)) + 1
+    panel_top = canvas.shape[0] / unit - rows * ROW - MARGIN  # in design pixels, as all places of text
+    colour = AMBER if decision.is_unknown else GREEN
+    _shade(canvas[: round(2 * ROW * unit)])
+    _shade(canvas[round(panel_top * unit) :, : round(PANEL_WIDTH * unit)])
+    _draw_crop(canvas, colour, unit)
+    _text(canvas, f"{decision.shown} {decision.probability:.2f}", (MARGIN, 1.4 * ROW), colour, TITLE_SCALE, unit)
+    _draw_bars(canvas, decision, colour, panel_top, unit)
+    return canvas
+
+
+def _draw_crop(canvas: Picture, colour: Colour, unit: float) -> None:
+    top, left, side = centre_square(*canvas.shape[:2])
+    line = max(1, round(2 * unit))
+    inset = line // 2  # or half of the line would fall outside the frame
+    first, last = (left + inset, top + inset), (left + side - 1 - inset, top + side - 1 - inset)
+    cv2.rectangle(canvas, first, last, colour, line)
+
+
+def _draw_bars(canvas: Picture, decision: Decision, colour: Colour, panel_top: float, unit: float) -> None:
+    ranked = decision.top(BARS)
+    for row, (label, probability) in enumerate(ranked):
+        baseline = panel_top + (row + 0.8) * ROW
+        _text(canvas, label[:16], (MARGIN, baseline), WHITE, TEXT_SCALE, unit)
+        bar_left = MARGIN + LABEL_WIDTH
+        _fill(canvas, (bar_left, baseline - 0.5 * ROW), (probability * BAR_WIDTH, 0.5 * ROW), colour, unit)
+        _text(canvas, f"{probability:.2f}", (bar_left + BAR_WIDTH + MARGIN, baseline), WHITE, TEXT_SCALE, unit)
+    times = f"{decision.latency_ms:.1f} ms  age {decision.age_ms:.0f} ms  frame {decision.frame}"
+    _text(canvas, times, (MARGIN, panel_top + (len(ranked) + 0.8) * ROW), WHITE, TEXT_SCALE, unit)
+
+
+def _shade(region: Picture) -> None:
+    """Darken a region in place, so that text over it can be read."""
+    region[:] = cv2.convertScaleAbs(region, alpha=SHADE)
+
+
+def _fill(canvas: Picture, at: tuple[float, float], size: tuple[float, float], colour: Colour, unit: float) -> None:
+    first = (round(at[0] * unit), round(at[1] * unit))
+    last = (round((at[0] + size[0]) * unit), round((at[1] + size[1]) * unit))
+    cv2.rectangle(canvas, first, last, colour, -1)
+
+
+def _text(canvas: Picture, text: str, at: tuple[float, float], colour: Colour, scale: float, unit: float) -> None:
+    where = (round(at[0] * unit), round(at[1] * unit))
+    cv2.putText(canvas, _ascii(text), where, FONT, scale * unit, colour, max(1, round(1.5 * unit)), cv2.LINE_AA)
+
+
+def _ascii(text: str) -> str:
+    plain = unicodedata.normalize("NFKD", text)
+    return "".join(c for c in plain if not unicodedata.combining(c)).encode("ascii", "replace").decode("ascii")

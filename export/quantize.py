@@ -1,0 +1,122 @@
+"""A trained Keras network to TFLite flatbuffers.
+
+In:  a flat Keras model, float32 [-1, 1] (batch, N, N, 3) -> probabilities (batch, num_classes).
+Out: flatbuffers whose input is uint8 RGB [1, N, N, 3], raw pixel values, whatever the variant:
+     the int8 file has the normalisation in its input's quantisation, the float files in a Rescaling layer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError
+from training.keras import keras, tf
+from training.pipeline import normalise
+
+PIXEL_SCALE = 1 / 127.5
+ZERO_POINTS = (127, 128)
+PROBABILITY_SCALE = 1 / 256
+
+
+def convert_float(model: Any) -> bytes:
+    """All tensors float32: the reference that quantised files are compared with."""
+    return _convert(tf.lite.TFLiteConverter.from_keras_model(_with_pixels(model)), "float32")
+
+
+def convert_dynamic_range(model: Any) -> bytes:
+    """Weights int8, activations float32, quantised on the fly."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(_with_pixels(model))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    return _convert(converter, "dynamic range")
+
+
+def convert_int8(model: Any, calibration: NDArray[np.uint8]) -> bytes:
+    """Weights and activations int8, weights per channel; uint8 in and out.
+
+    `calibration` is RGB uint8 (n, N, N, 3), pictures of every class as the device would see them.
+    Raises ModelError when the borders do not come out as the design has them.
+    """
+    spread = calibration.copy()
+    spread[0, 0, 0], spread[0, 0, 1] = 0, 255  # the input's range is that of pixels, not of these pictures
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([normalise(picture[None])] for picture in spread)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.uint8
+    flatbuffer = _convert(converter, "int8")
+    check_borders(flatbuffer)
+    return flatbuffer
+
+
+def check_borders(flatbuffer: bytes) -> None:
+    """Assert that pixels go in raw and probabilities come out in 256ths. Raises ModelError."""
+    interpreter = tf.lite.Interpreter(model_content=flatbuffer)
+    entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero_point = entry["quantization"]
+    if entry["dtype"] != np.uint8 or abs(scale / PIXEL_SCALE - 1) > 1e-3 or zero_point not in ZERO_POINTS:
+        raise ModelError(
+            f"int8: the input came out as {entry['dtype'].__name__} with scale {scale:.6f} and zero point {zero_point}; expected uint8, 1/127.5, 127 or 128"
+        )
+    if leave["dtype"] != np.uint8 or leave["quantization"] != (PROBABILITY_SCALE, 0):
+        raise ModelError(
+            f"int8: the output came out as {leave['dtype'].__name__} with {leave['quantization']}; expected uint8, 1/256, 0"
+        )
+
+
+def pick_calibration(labels: Sequence[str], count: int, seed: int) -> list[int]:
+    """Positions of about `count` photos, drawn evenly from all classes: every class is seen, however rare."""
+    draws = np.random.default_rng(seed)
+    classes = sorted(set(labels))
+    picked: list[int] = []
+    for label in classes:
+        members = [i for i, name in enumerate(labels) if name == label]
+        picked += draws.permutation(members)[: -(-count // len(classes))].tolist()
+    return picked
+
+
+def _with_pixels(model: Any) -> Any:
+    """Wrap a network in the normalisation that the int8 file has in its input's quantisation."""
+    pixels = keras.Input(model.input_shape[1:], dtype="uint8", batch_size=1)
+    return keras.Model(pixels, model(keras.layers.Rescaling(PIXEL_SCALE, offset=-1.0)(tf.cast(pixels, tf.float32))))
+
+
+def _convert(converter: Any, what: str) -> bytes:
+    try:
+        with _quiet_stderr():
+            return bytes(converter.convert())
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise ModelError(
+            f"{what}: TensorFlow cannot convert this network ({str(error).splitlines()[0][:160]})"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """Hold back what the converter's C++ writes to the terminal; it is shown only when the conversion fails."""
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(saved, held.read()[-4000:])
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def save(path: Path, flatbuffer: bytes) -> None:
+    """Write a flatbuffer under a temporary name and rename it."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_bytes(flatbuffer)
+    partial.replace(path)

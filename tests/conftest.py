@@ -1,0 +1,94 @@
+"""What all tests share: the parts that a machine may lack, and FLORA_STRICT, under which lacking one is a failure.
+
+FLORA_SHARED        folder with flower_photos/, keras/models/ and peers/
+FLORA_HEADLESS_ENV  Python of an environment with the wheel and only [headless]; likewise _WINDOW_ENV, _LEGACY_ENV
+FLORA_STRICT=1      every skip, whatever its cause, becomes a failure
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
+
+AnyReport = TypeVar("AnyReport", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under FLORA_STRICT a test that skips has failed."""
+    return _fail_a_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Under FLORA_STRICT a module that skips itself (importorskip) has failed."""
+    return _fail_a_skip((yield))
+
+
+def _fail_a_skip(report: AnyReport) -> AnyReport:
+    if os.environ.get("FLORA_STRICT") == "1" and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{reason} (FLORA_STRICT=1: a skip is a failure)"
+    return report
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder with flower_photos/, keras/models/ and peers/."""
+    return _existing("FLORA_SHARED", "the folder with flower_photos/")
+
+
+@pytest.fixture(scope="session")
+def headless_python() -> Path:
+    """Python of an environment that holds the wheel with [headless] and nothing else."""
+    return _existing("FLORA_HEADLESS_ENV", "the Python of an environment with only [headless]")
+
+
+@pytest.fixture(scope="session")
+def window_python() -> Path:
+    """Python of an environment that holds the wheel with [window] and nothing else."""
+    return _existing("FLORA_WINDOW_ENV", "the Python of an environment with only [window]")
+
+
+@pytest.fixture(scope="session")
+def legacy_python() -> Path:
+    """Python of an environment that holds the wheel with [legacy] and nothing else."""
+    return _existing("FLORA_LEGACY_ENV", "the Python of an environment with only [legacy]")
+
+
+def _existing(variable: str, meaning: str) -> Path:
+    value = os.environ.get(variable)
+    if not value:
+        pytest.skip(f"{variable} is not set; expected {meaning}")
+    path = Path(value).absolute()  # not resolved: an environment's Python is a link, and the link is what matters
+    if not path.exists():
+        pytest.fail(f"{variable} is {value}, which does not exist; expected {meaning}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def display() -> Iterator[str]:
+    """A virtual X display such as `:99`, for DISPLAY."""
+    program = shutil.which("Xvfb")
+    if program is None:
+        pytest.skip("Xvfb is not installed; install it with: apt install xvfb")
+    reader, writer = os.pipe()
+    command = [program, "-displayfd", str(writer), "-screen", "0", "1024x768x24", "-nolisten", "tcp"]
+    with subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
+        os.close(writer)
+        with os.fdopen(reader) as answer:
+            number = answer.readline().strip()  # written once the server is ready
+        try:
+            assert number, "Xvfb ended before it was ready"
+            yield f":{number}"
+        finally:
+            server.terminate()

@@ -1,0 +1,87 @@
+"""The annotated clip."""
+
+from __future__ import annotations
+
+import resource
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.errors import OutputError, UsageError
+from edge.overlay import draw_overlay
+from edge.sinks.clip import ClipSink
+from tests.edge.fakes import decision, frame
+
+
+def play(path: Path) -> list[np.ndarray]:
+    capture, pictures = cv2.VideoCapture(str(path)), []
+    while (read := capture.read())[0]:
+        pictures.append(read[1])
+    return pictures
+
+
+def test_the_clip_holds_every_frame_with_its_overlay(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    sink = ClipSink(path, fps=29.97)
+    for number in range(7):
+        sink.show(decision(number=number), frame(number, size_wh=(640, 480)))
+    sink.close()
+    sink.close()
+    pictures = play(path)
+    wanted = draw_overlay(frame(size_wh=(640, 480)).image_bgr, decision(number=6))
+    assert len(pictures) == 7
+    assert np.abs(pictures[6].astype(int) - wanted).mean() < 5
+    assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == 30
+    assert [each.name for each in tmp_path.iterdir()] == ["clip.avi"]
+
+
+def test_photos_of_many_sizes_make_one_clip(tmp_path: Path) -> None:
+    sink = ClipSink(tmp_path / "clip.avi", fps=2)
+    for size_wh in ((640, 480), (480, 640), (100, 80)):
+        sink.show(decision(), frame(size_wh=size_wh))
+    sink.close()
+    assert [picture.shape for picture in play(tmp_path / "clip.avi")] == [(480, 640, 3)] * 3
+
+
+def test_the_name_appears_only_when_the_clip_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    path.write_bytes(b"an older clip")
+    sink = ClipSink(path, fps=10)
+    sink.show(decision(), frame())
+    assert path.read_bytes() == b"an older clip"
+    sink.close()
+    assert path.read_bytes()[:4] == b"RIFF"
+
+
+def test_without_a_frame_nothing_is_left_behind(tmp_path: Path) -> None:
+    ClipSink(tmp_path / "clip.avi", fps=10).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_avi_is_offered(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"clip\.mp4: the clip is an MJPEG \.avi"):
+        ClipSink(tmp_path / "clip.mp4", fps=10)
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"clip\.avi: cannot be written .No such file or directory."):
+        ClipSink(tmp_path / "missing" / "clip.avi", fps=10)
+
+
+def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing_half_written(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sink = ClipSink(tmp_path / "clip.avi", fps=10)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+        for _ in range(20):
+            sink.show(decision(), frame(size_wh=(640, 480)))
+        with pytest.raises(OutputError, match=r"clip\.avi: the clip could not be written whole; free some space"):
+            sink.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""

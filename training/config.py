@@ -1,0 +1,109 @@
+"""What a training run was asked for: one frozen dataclass, saved as `config.json` in the run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge.errors import ModelError, UsageError
+from edge.options import option
+
+BACKBONES = ("mobilenet_v2", "mobilenet")
+FORMAT = 1  # of config.json; a reader refuses a newer one
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything that decides the outcome of a run on one machine. The defaults cost about 15 minutes on two cores
+    for 2,200 photos and reach 95 to 96 % on five kinds of flowers."""
+
+    photos: str = ""
+    backbone: str = option("mobilenet_v2", "network that is fine-tuned", choices=BACKBONES)
+    alpha: float = option(1.0, "width multiplier of the backbone: 0.35, 0.5, 0.75, 1.0, 1.3 or 1.4 for mobilenet_v2")
+    size: int = option(
+        224, "side of the model's input, in pixels; ImageNet weights exist for 96, 128, 160, 192 and 224"
+    )
+    weights: str = option("imagenet", "imagenet, none (train from scratch), or a Keras weights file", metavar="W")
+    seed: int = option(1, "seed of the split, the order, the augmentation and the dropout")
+    batch: int = option(32, "photos in one step, over all devices")
+    head_epochs: int = option(30, "epochs of the head alone, on frozen features; 0 skips the phase")
+    epochs: int = option(12, "epochs of fine-tuning the whole network; 0 keeps the backbone as it is")
+    head_rate: float = option(3e-3, "peak learning rate of the head phase")
+    rate: float = option(3e-4, "peak learning rate of fine-tuning: one epoch of warm-up, then cosine to zero")
+    weight_decay: float = option(0.02, "decoupled weight decay (AdamW) on kernels")
+    label_smoothing: float = option(0.1, "share of the target that is spread over all classes")
+    dropout: float = option(0.2, "share of feature channels that are dropped in training")
+    average: float = option(0.99, "momentum of the weight average (EMA) that is validated and kept")
+    patience: int = option(5, "epochs without a lower validation loss before fine-tuning stops")
+    crop: float = option(0.3, "smallest share of a photo's area that a random crop keeps")
+    colour: float = option(1.0, "strength of the random brightness, contrast, saturation and hue; 0 turns them off")
+    balance: bool = option(False, "weigh every class alike in the loss, however many photos it has")
+    min_photos: int = option(10, "fewest photos a class may have")
+    mixed_precision: bool = option(True, "compute in float16 on GPUs with tensor cores; never on a CPU")
+    threads: int = option(0, "threads of TensorFlow's operators; 0 leaves it to TensorFlow")
+
+    def __post_init__(self) -> None:
+        limits: dict[str, tuple[float, float]] = {
+            "alpha": (0.1, 2.0), "size": (32, 512), "batch": (1, 4096), "head_epochs": (0, 10_000), "epochs": (0, 10_000),
+            "head_rate": (1e-8, 1.0), "rate": (1e-8, 1.0), "weight_decay": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
+            "dropout": (0.0, 0.95), "average": (0.0, 0.99999), "patience": (1, 10_000), "crop": (0.01, 1.0),
+            "colour": (0.0, 3.0), "min_photos": (3, 10**9), "threads": (0, 1024), "seed": (0, 2**31 - 1),
+        }  # fmt: skip
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise UsageError(f"--{name.replace('_', '-')} {value}: expected a value from {low:g} to {high:g}")
+        if self.size % 32:
+            raise UsageError(f"--size {self.size}: expected a multiple of 32, the backbone's total stride")
+        if self.epochs == 0 and self.head_epochs == 0:
+            raise UsageError("--epochs 0 with --head-epochs 0 trains nothing; raise one of them")
+
+    @property
+    def from_scratch(self) -> bool:
+        return self.weights == "none"
+
+    def write(self, path: Path) -> None:
+        """Save as JSON, atomically."""
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
+
+
+def read_config(run: Path) -> TrainConfig:
+    """Read RUN/config.json. Raises ModelError when RUN is no run folder or the file is broken or from a newer Flora."""
+    content = read_json(run / "config.json", "a run folder made by: flora train")
+    if content.pop("format", None) != FORMAT:
+        raise ModelError(f"{run / 'config.json'}: not of format {FORMAT}; it was written by another version of Flora")
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    if set(content) != known:
+        raise ModelError(f"{run / 'config.json'}: unexpected or missing fields {sorted(set(content) ^ known)}")
+    return TrainConfig(**content)
+
+
+def numbered(parent: Path, name: str) -> Path:
+    """The first of NAME, NAME-2, NAME-3 ... that is not there yet."""
+    number = 1
+    while (folder := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return folder
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write JSON to a temporary name and rename."""
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def read_json(path: Path, expected: str) -> dict[str, Any]:
+    """Read a JSON object. Raises ModelError, naming what was `expected`, when it is missing or broken."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path.parent}: no {path.name} in it; expected {expected}") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read as JSON ({error}); expected {expected}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: holds no JSON object; expected {expected}")
+    return content

@@ -1,0 +1,269 @@
+"""Train a flower classifier: photos in, a run folder out.
+
+Two phases: the head alone on frozen features, then the whole network on augmented photos. Each step leaves its
+result in the run folder under its final name only when it is whole, so a run killed anywhere goes on from there.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError, OutputError
+from edge.manifest import Photo, read_manifest, write_manifest
+from training import backbone
+from training.checkpoint import Progress, State, load_state, save_arrays
+from training.config import TrainConfig
+from training.keras import keras, tf
+from training.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase, softmax
+from training.photos import Survey, class_weights, find_photos, split
+from training.pipeline import Augmentation, build_cache, device_views, epoch_batches, normalise
+from training.strategy import Devices, choose_devices
+
+Bar = Callable[..., None]  # (done, total, note)
+Stages = Callable[[str], Bar]  # opens a progress bar for a named stage
+
+HEAD, FINE_TUNE = "head", "fine-tune"
+PREDICT_BATCH = 64
+
+
+def silent(title: str) -> Bar:
+    return lambda done, total=0, note="": None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a finished training left."""
+
+    run: Path
+    config: TrainConfig
+    labels: tuple[str, ...]
+    photos: tuple[Photo, ...]
+    devices: str
+    history: tuple[dict[str, Any], ...]
+    best_epoch: int
+
+
+@dataclass
+class _Job:
+    """What both phases work with."""
+
+    config: TrainConfig
+    photos: dict[str, list[Photo]]  # by split
+    labels: tuple[str, ...]
+    root: Path
+    run: Path
+    cache: Path
+    state: State
+    stages: Stages
+
+    def truth(self, name: str) -> NDArray[np.int64]:
+        return np.array([self.labels.index(photo.label) for photo in self.photos[name]], np.int64)
+
+    def views(self, name: str) -> NDArray[np.uint8]:
+        paths = [photo.path for photo in self.photos[name]]
+        return device_views(self.root, paths, self.config.size, self.stages(f"reading {name} photos"))
+
+    def loss_weights(self) -> NDArray[np.float32]:
+        members = self.photos["train"]
+        weight = class_weights(members) if self.config.balance else dict.fromkeys(self.labels, 1.0)
+        return np.array([weight[photo.label] for photo in members], np.float32)
+
+
+def fit(
+    config: TrainConfig, run: Path, cache: Path, stages: Stages = silent, tell: Callable[[str], None] = lambda _: None
+) -> Trained:
+    """Train as `config` says, into the folder `run`; goes on from whatever an earlier call with the same arguments left there.
+
+    `tell` is given what a person should know: the devices, what was left out. Raises PhotoError for photos that
+    cannot be trained on, ModelError for weights that do not fit, OutputError for a full or unwritable disk.
+    """
+    photos = list_photos(config, run, stages, tell)
+    labels = tuple(sorted({photo.label for photo in photos}))
+    devices = choose_devices(mixed_precision=config.mixed_precision, threads=config.threads)
+    tell(f"devices: {devices.description}")
+    keras.utils.set_random_seed(config.seed)
+    state_path = run / "checkpoint" / "state.npz"
+    state = load_state(state_path) or State(Progress(), [], [], [], [])
+    by_split = {name: [photo for photo in photos if photo.split == name] for name in ("train", "validation", "test")}
+    job = _Job(config, by_split, labels, Path(config.photos), run, cache, state, stages)
+    if not (run / "model.keras").exists():
+        _train(job, devices, state_path)
+    history = tuple(state.progress.history)
+    return Trained(run, config, labels, photos, devices.description, history, state.progress.best_epoch)
+
+
+def list_photos(config: TrainConfig, run: Path, stages: Stages, tell: Callable[[str], None]) -> tuple[Photo, ...]:
+    """The run's manifest: read if it is there, else made from a survey of the photo folder."""
+    manifest = run / "manifest.csv"
+    if manifest.exists():
+        return read_manifest(manifest)
+    survey = find_photos(config.photos, config.min_photos, stages("checking photos"))
+    _write_left_out(run / "left_out.csv", survey)
+    photos = split(survey, config.seed)
+    write_manifest(manifest, photos)
+    counted = {name: sum(photo.split == name for photo in photos) for name in ("train", "validation", "test")}
+    tell(
+        f"photos: {len(photos)} in {len(survey.labels)} classes: "
+        + ", ".join(f"{n} {name}" for name, n in counted.items())
+    )
+    return photos
+
+
+def _train(job: _Job, devices: Devices, state_path: Path) -> None:
+    config = job.config
+    saved = state_path if devices.is_chief else None
+    with devices.strategy.scope():
+        model = _fresh_model(config, len(job.labels))
+    validation_views = job.views("validation")
+    if config.head_epochs and not config.from_scratch:
+        _train_head(job, model, validation_views, saved)
+    if config.epochs:
+        with devices.strategy.scope():
+            network, phase = _network(job, model)
+        validation = Validation(lambda: predict(model, validation_views), job.truth("validation"))
+        bar = job.stages("fine-tuning")
+        run_phase(network, phase, _epochs(job, model), validation, job.state, saved, bar)
+        network.set_weights(job.state.best)
+    if devices.is_chief:
+        _save_model(model, config, len(job.labels), job.run / "model.keras")
+
+
+def _fresh_model(config: TrainConfig, num_classes: int) -> Any:
+    momentum = 0.9 if config.from_scratch else 0.99
+    model = backbone.build(
+        config.backbone, config.alpha, config.size, num_classes, dropout=config.dropout, momentum=momentum
+    )
+    if config.from_scratch:
+        backbone.initialise(model, config.seed)
+        return model
+    backbone.load_weights(model, config.backbone, config.alpha, config.size, config.weights)
+    for layer in backbone.batch_norms(model):
+        layer.trainable = False  # a few thousand photos are too few to estimate its statistics anew
+    return model
+
+
+def _network(job: _Job, model: Any) -> tuple[AveragedModel, Phase]:
+    config, photos = job.config, len(job.photos["train"])
+    phase = _phase(config, FINE_TUNE, config.epochs, config.rate, max(1, photos // config.batch))
+    network = averaged_model(backbone.training_model(model))
+    prepare(network, phase)
+    return network, phase
+
+
+def _phase(config: TrainConfig, name: str, epochs: int, rate: float, steps: int) -> Phase:
+    return Phase(
+        name, epochs, rate, steps, config.weight_decay, config.label_smoothing, config.average,
+        patience=config.patience,
+    )  # fmt: skip
+
+
+def _epochs(job: _Job, model: Any) -> Callable[[int], Any]:
+    """The augmented batches of each fine-tuning epoch."""
+    config, members = job.config, job.photos["train"]
+    paths, hashes = [photo.path for photo in members], [photo.sha256 for photo in members]
+    cached = build_cache(job.cache, job.root, paths, hashes, config.size, job.stages("caching training photos"))
+    how = Augmentation(
+        config.size, config.crop, config.colour, config.dropout, model.get_layer(backbone.FEATURES).output.shape[-1]
+    )
+    truth, weights = job.truth("train"), job.loss_weights()
+    return lambda epoch: epoch_batches(cached, truth, weights, how, batch=config.batch, seed=config.seed, epoch=epoch)
+
+
+def _train_head(job: _Job, model: Any, validation_views: NDArray[np.uint8], saved: Path | None) -> None:
+    """Train the head on frozen features and put it into `model`; nothing to do once fine-tuning has begun."""
+    config, state = job.config, job.state
+    if state.progress.phase == FINE_TUNE:
+        return
+    train, validation = _features(job, model, validation_views)
+    truth, weights = job.truth("train"), job.loss_weights()
+    head = averaged_model(backbone.head_model(train.shape[1], len(job.labels)))
+    phase = _phase(config, HEAD, config.head_epochs, config.head_rate, -(-len(train) // config.batch))
+    prepare(head, phase)
+    unit = np.ones_like(validation)
+
+    def batches(epoch: int) -> Any:
+        draws = np.random.default_rng([config.seed, epoch])
+        order = draws.permutation(len(train))
+        keep = (draws.random(train.shape, np.float32) >= config.dropout).astype(np.float32) / np.float32(
+            1 - config.dropout
+        )
+        targets = np.eye(len(job.labels), dtype=np.float32)[truth[order]]
+        return tf.data.Dataset.from_tensor_slices(((train[order], keep), targets, weights[order])).batch(config.batch)
+
+    check = Validation(lambda: softmax(head.predict([validation, unit], verbose=0)), job.truth("validation"))
+    run_phase(head, phase, batches, check, state, saved, job.stages("training the head"))
+    kernel, bias = state.best
+    model.get_layer(backbone.EVIDENCE).set_weights([kernel[None, None], bias])
+
+
+def _features(
+    job: _Job, model: Any, validation_views: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Pooled features (n, channels) of train and validation photos as the device sees them; kept in the run folder."""
+    path = job.run / "checkpoint" / "features.npz"
+    if path.exists():
+        with np.load(path) as file:
+            return file["train"], file["validation"]
+    extractor = backbone.feature_model(model)
+    train_views = job.views("train")
+    bar = job.stages("computing features")
+    train = predict(extractor, train_views, bar)
+    validation = predict(extractor, validation_views)
+    save_arrays(path, train=train, validation=validation)
+    return train, validation
+
+
+def predict(model: Any, views: NDArray[np.uint8], progress: Bar | None = None) -> NDArray[np.float32]:
+    """Outputs (n, channels) of a Keras model for RGB uint8 (n, N, N, 3), normalised on the way."""
+    outputs = []
+    for start in range(0, len(views), PREDICT_BATCH):
+        outputs.append(model(normalise(views[start : start + PREDICT_BATCH]), training=False).numpy())
+        if progress is not None:
+            progress(min(start + PREDICT_BATCH, len(views)), len(views))
+    return np.asarray(np.concatenate(outputs), np.float32)
+
+
+def load_model(folder: Path, name: str = "model.keras") -> Any:
+    """Read a run's network. Raises ModelError when the training has not finished or the file is broken."""
+    path = folder / name
+    if not path.exists():
+        raise ModelError(
+            f"{folder}: no {name} in it: the training has not finished; go on with: flora train --resume {folder}"
+        )
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: cannot be read as a Keras model ({str(error).splitlines()[0][:160]})") from error
+
+
+def _save_model(model: Any, config: TrainConfig, num_classes: int, path: Path) -> None:
+    """Save the network in float32, whatever precision it was trained in, under a temporary name first."""
+    keras.mixed_precision.set_global_policy("float32")
+    plain = backbone.build(config.backbone, config.alpha, config.size, num_classes, dropout=config.dropout)
+    plain.set_weights(model.get_weights())
+    partial = path.with_name("model.part.keras")
+    try:
+        plain.save(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: the model cannot be written ({error.strerror or error})") from error
+
+
+def _write_left_out(path: Path, survey: Survey) -> None:
+    """One line per file that training does not use, with the reason."""
+    rows = [(entry.path, entry.reason) for entry in survey.rejected]
+    rows += [(copy.path, f"the same bytes as {copy.kept}") for copy in survey.duplicates]
+    rows += [
+        (name, "the same picture is filed under several classes") for odd in survey.contradictions for name in odd.paths
+    ]
+    partial = path.with_name(path.name + ".part")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("path", "reason"), *rows])
+    partial.replace(path)

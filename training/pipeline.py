@@ -1,0 +1,218 @@
+"""Photos on disk to batches of training.
+
+In:  photo files of a manifest, decoded once through edge.geometry.
+Out: a cache of TFRecord shards (short side a little over the input size, aspect kept), and from it, for
+     each epoch, batches ((float32 (batch, N, N, 3) in [-1, 1], keep mask (batch, channels)), one-hot (batch, num_classes), weight).
+
+Every random draw is a function of (seed, epoch, photo), never of a generator's state: a run that was
+killed and resumed sees exactly what an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge import geometry
+from edge.errors import OutputError, PhotoError
+from training.keras import tf
+
+MARGIN = 8 / 7  # short side of a cached photo over the input size: room for crops, 256 for 224
+SHARD_PHOTOS = 512
+SHUFFLE_BYTES = 1 << 30
+DECODERS = 4
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How a photo is varied in training."""
+
+    size: int  # pixels, side of the model's input
+    crop: float  # smallest share of the area that a crop keeps
+    colour: float  # strength; 0 is off
+    dropout: float  # share of feature channels dropped
+    channels: int  # number of feature channels
+
+
+def device_views(root: Path, paths: Sequence[str], size: int, progress: Progress | None = None) -> NDArray[np.uint8]:
+    """Read photos exactly as the device would: RGB uint8 (n, size, size, 3)."""
+    views = np.empty((len(paths), size, size, 3), np.uint8)
+    for index, view in enumerate(
+        _in_threads(lambda path: geometry.model_input(geometry.read_photo(root / path), size), paths)
+    ):
+        views[index] = view
+        if progress is not None:
+            progress(index + 1, len(paths))
+    return views
+
+
+def normalise(pixels: Any) -> Any:
+    """uint8 or float [0, 255] to float32 [-1, 1], as numpy or TensorFlow."""
+    if isinstance(pixels, np.ndarray):
+        return pixels.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    return tf.cast(pixels, tf.float32) / 127.5 - 1.0
+
+
+def build_cache(
+    folder: Path, root: Path, paths: Sequence[str], hashes: Sequence[str], size: int, progress: Progress | None = None
+) -> Path:
+    """Decode photos once into TFRecord shards below `folder`; returns the cache's own folder.
+
+    The folder's name is a hash of the photos, their order and the size, so a cache is never stale, and two runs share it. Raises PhotoError for a
+    photo that changed since it was listed, OutputError when the disk is full.
+    """
+    short_side = round(size * MARGIN)
+    key = hashlib.sha256(json.dumps([geometry.RULE, short_side, list(hashes)]).encode()).hexdigest()[:16]
+    cache = folder / f"{short_side}px-{key}"
+    if (cache / "complete").exists():
+        return cache
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        _write_shards(cache, root, list(paths), list(hashes), short_side, progress)
+        (cache / "complete").touch()
+    except (OSError, tf.errors.OpError) as error:
+        raise OutputError(
+            f"{cache}: the photo cache cannot be written ({error}); give a folder with room with --cache"
+        ) from error
+    return cache
+
+
+def epoch_batches(
+    cache: Path,
+    labels: NDArray[np.int64],
+    weights: NDArray[np.float32],
+    how: Augmentation,
+    *,
+    batch: int,
+    seed: int,
+    epoch: int,
+) -> Any:
+    """One epoch of augmented training batches, as a tf.data.Dataset.
+
+    `labels` (photos,) is the class number of each cached photo, `weights` (photos,) its weight in the loss.
+    """
+    members = len(labels)
+    shards = sorted(str(path) for path in cache.glob("*.tfrecord"))
+    order = np.random.default_rng([seed, epoch]).permutation(len(shards))
+    num_classes = int(labels.max()) + 1
+    label_of, weight_of = tf.constant(labels), tf.constant(weights)
+    record_bytes = sum(Path(shard).stat().st_size for shard in shards) // members
+    data = tf.data.TFRecordDataset([shards[i] for i in order]).map(_parse)
+    data = data.shuffle(
+        min(members, SHUFFLE_BYTES // record_bytes + 1), seed=_mix(seed, epoch), reshuffle_each_iteration=False
+    )
+
+    def vary(number: Any, shape: Any, pixels: Any) -> Any:
+        photo = tf.reshape(tf.io.decode_raw(pixels, tf.uint8), shape)
+        image, keep = augment(photo, number, how, seed=_mix(seed, epoch))
+        return (image, keep), tf.one_hot(label_of[number], num_classes), weight_of[number]
+
+    data = data.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return data.batch(batch, drop_remainder=members >= batch).prefetch(2)
+
+
+def augment(photo: Any, number: Any, how: Augmentation, *, seed: int) -> tuple[Any, Any]:
+    """Vary one photo: RGB uint8 (H, W, 3) -> (float32 (size, size, 3) in [-1, 1], keep mask (channels,))."""
+    key = tf.stack([tf.constant(seed, tf.int64), tf.cast(number, tf.int64)])
+    draw = tf.random.stateless_uniform((9,), key)
+    image = tf.cast(_random_crop(photo, how, draw), tf.float32) / 255.0
+    image = tf.cond(draw[4] < 0.5, lambda: tf.image.flip_left_right(image), lambda: image)
+    image = _recolour(image, how.colour, draw) if how.colour else image
+    keep = tf.cast(tf.random.stateless_uniform((how.channels,), key + 1) >= how.dropout, tf.float32) / (
+        1.0 - how.dropout
+    )
+    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0) * 2.0 - 1.0, (how.size, how.size, 3)), keep
+
+
+def _random_crop(photo: Any, how: Augmentation, draw: Any) -> Any:
+    """A rectangle of random area and aspect (3:4 to 4:3), resized with antialiasing to the input size."""
+    height, width = tf.cast(tf.shape(photo)[0], tf.float32), tf.cast(tf.shape(photo)[1], tf.float32)
+    side = tf.minimum(height, width)  # of the centre square, whose area a device sees
+    area = side * side * (how.crop + draw[0] * (1.0 - how.crop))
+    stretch = tf.exp((draw[1] * 2.0 - 1.0) * np.log(4 / 3) / 2.0)
+    crop_h = tf.minimum(tf.sqrt(area) / stretch, height)
+    crop_w = tf.minimum(tf.sqrt(area) * stretch, width)
+    top, left = draw[2] * (height - crop_h), draw[3] * (width - crop_w)
+    top_i, left_i, h_i, w_i = (tf.cast(value, tf.int32) for value in (top, left, crop_h, crop_w))
+    return tf.image.resize(photo[top_i : top_i + h_i, left_i : left_i + w_i], (how.size, how.size), antialias=True)
+
+
+def _recolour(image: Any, strength: float, draw: Any) -> Any:
+    """Vary brightness, contrast, saturation and hue of a float image in [0, 1]."""
+    around = draw * 2.0 - 1.0
+    image = tf.image.adjust_contrast(image, 1.0 + 0.3 * strength * around[5])
+    image = tf.clip_by_value(image + 0.15 * strength * around[6], 0.0, 1.0)
+    image = tf.image.adjust_saturation(image, 1.0 + 0.3 * strength * around[7])
+    return tf.image.adjust_hue(image, 0.03 * strength * around[8])
+
+
+def _mix(seed: int, epoch: int) -> int:
+    """One 31-bit number out of two, so that neighbouring seeds and epochs share no draws."""
+    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)
+
+
+def _in_threads(work: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+    """Map in order, a few items ahead at most, so memory stays flat however many photos there are."""
+    source = iter(items)
+    with ThreadPoolExecutor(DECODERS) as pool:
+        waiting = [pool.submit(work, item) for item in islice(source, 4 * DECODERS)]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += [pool.submit(work, item) for item in islice(source, 1)]
+
+
+def _write_shards(
+    cache: Path, root: Path, paths: list[str], hashes: list[str], short_side: int, progress: Progress | None
+) -> None:
+    photos = _in_threads(
+        lambda pair: _shrunken(root / pair[0], pair[1], short_side), list(zip(paths, hashes, strict=True))
+    )
+    for start in range(0, len(paths), SHARD_PHOTOS):
+        name = cache / f"{start // SHARD_PHOTOS:05d}.tfrecord"
+        with tf.io.TFRecordWriter(str(name) + ".part") as writer:
+            for number, photo in enumerate(islice(photos, SHARD_PHOTOS), start):
+                writer.write(_serialise(number, photo))
+                if progress is not None:
+                    progress(number + 1, len(paths))
+        Path(str(name) + ".part").replace(name)
+
+
+def _shrunken(path: Path, sha256: str, short_side: int) -> NDArray[np.uint8]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise PhotoError(f"{path}: cannot be read any more ({error.strerror})") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise PhotoError(f"{path}: changed since it was listed in the manifest; start a new run")
+    shrunken = geometry.resize_short_side(geometry.decode(data, str(path)), short_side)
+    return np.ascontiguousarray(shrunken[..., ::-1])  # BGR to RGB
+
+
+def _serialise(number: int, photo: NDArray[np.uint8]) -> bytes:
+    def numbers(*values: int) -> Any:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
+
+    pixels = tf.train.Feature(bytes_list=tf.train.BytesList(value=[photo.tobytes()]))
+    features = {"number": numbers(number), "shape": numbers(*photo.shape), "pixels": pixels}
+    return bytes(tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString())
+
+
+def _parse(record: Any) -> Any:
+    fields = {
+        "number": tf.io.FixedLenFeature((), tf.int64),
+        "shape": tf.io.FixedLenFeature((3,), tf.int64),
+        "pixels": tf.io.FixedLenFeature((), tf.string),
+    }
+    example = tf.io.parse_single_example(record, fields)
+    return example["number"], example["shape"], example["pixels"]
