@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import DependencyError, ModelError
+from edge.quiet import quiet_stderr
 
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 SPATIAL_SHAPE_LENGTH = 4
@@ -31,10 +32,11 @@ class Interpreter:
         """Raises ModelError when the runtime refuses the model or its input is not [1, N, N, 3] uint8."""
         runtime = _runtime()
         try:
-            self._interpreter: Any = runtime.Interpreter(
-                model_content=flatbuffer, num_threads=threads or default_threads()
-            )
-            self._interpreter.allocate_tensors()
+            with quiet_stderr():
+                self._interpreter: Any = runtime.Interpreter(
+                    model_content=flatbuffer, num_threads=threads or default_threads()
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError, MemoryError) as error:
             reason = (str(error).strip().splitlines() or ["no reason given"])[0]
             raise ModelError(
@@ -44,8 +46,12 @@ class Interpreter:
         _check_border(name, inputs, outputs)
         self.size = int(inputs[0]["shape"][1])
         self.num_classes = int(outputs[0]["shape"][-1])
+        self.input_quantization: tuple[float, int] = inputs[0]["quantization"]  # scale, zero point
+        self.output_quantization: tuple[float, int] | None = (
+            outputs[0]["quantization"] if outputs[0]["dtype"] == np.uint8 else None
+        )
         self._input, self._output = inputs[0]["index"], outputs[0]["index"]
-        self._scale, self._zero_point = outputs[0]["quantization"] if outputs[0]["dtype"] == np.uint8 else (1.0, 0)
+        self._scale, self._zero_point = self.output_quantization or (1.0, 0)
 
     def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities (num_classes,) of one picture, RGB uint8 (N, N, 3)."""

@@ -54,7 +54,7 @@ class Demo:
 def training_config(photos: Path, seed: int, epochs: int) -> TrainConfig:
     """A small network from scratch, sized for two cores and two minutes."""
     return TrainConfig(
-        photos=str(photos), weights="none", alpha=0.35, size=96, seed=seed, epochs=epochs, head_epochs=0, rate=4e-3,
+        photos=str(photos), weights="none", alpha=0.35, size=96, seed=seed, epochs=epochs, head_epochs=0, batch=16, rate=2e-3,
         weight_decay=0.02, label_smoothing=0.1, dropout=0.1, average=0.95, patience=epochs, crop=0.4, colour=0.7,
     )  # fmt: skip
 

@@ -95,7 +95,12 @@ class _Run:
 
 
 def export(
-    config: ExportConfig, run: Path, out: Path, cache: Path, stages: Stages = silent, show: Any = lambda table: None
+    config: ExportConfig,
+    run: Path,
+    out: Path,
+    cache: Path,
+    stages: Stages = silent,
+    show: Any = lambda variants, float_validation: None,
 ) -> Exported:
     """Export the trained network of `run` to the model file `out`.
 

@@ -7,17 +7,15 @@ Out: flatbuffers whose input is uint8 RGB [1, N, N, 3], raw pixel values, whatev
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
+from edge.interpreter import Interpreter
+from edge.quiet import quiet_stderr
 from training.keras import keras, tf
 from training.pipeline import normalise
 
@@ -58,17 +56,14 @@ def convert_int8(model: Any, calibration: NDArray[np.uint8]) -> bytes:
 
 def check_borders(flatbuffer: bytes) -> None:
     """Assert that pixels go in raw and probabilities come out in 256ths. Raises ModelError."""
-    interpreter = tf.lite.Interpreter(model_content=flatbuffer)
-    entry, leave = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    scale, zero_point = entry["quantization"]
-    if entry["dtype"] != np.uint8 or abs(scale / PIXEL_SCALE - 1) > 1e-3 or zero_point not in ZERO_POINTS:
+    interpreter = Interpreter(flatbuffer, "int8", threads=1)
+    scale, zero_point = interpreter.input_quantization
+    if abs(scale / PIXEL_SCALE - 1) > 1e-3 or zero_point not in ZERO_POINTS:
         raise ModelError(
-            f"int8: the input came out as {entry['dtype'].__name__} with scale {scale:.6f} and zero point {zero_point}; expected uint8, 1/127.5, 127 or 128"
+            f"int8: the input came out with scale {scale:.6f} and zero point {zero_point}; expected 1/127.5, 127 or 128"
         )
-    if leave["dtype"] != np.uint8 or leave["quantization"] != (PROBABILITY_SCALE, 0):
-        raise ModelError(
-            f"int8: the output came out as {leave['dtype'].__name__} with {leave['quantization']}; expected uint8, 1/256, 0"
-        )
+    if interpreter.output_quantization != (PROBABILITY_SCALE, 0):
+        raise ModelError(f"int8: the output came out with {interpreter.output_quantization}; expected 1/256, 0")
 
 
 def pick_calibration(labels: Sequence[str], count: int, seed: int) -> list[int]:
@@ -90,33 +85,9 @@ def _with_pixels(model: Any) -> Any:
 
 def _convert(converter: Any, what: str) -> bytes:
     try:
-        with _quiet_stderr():
+        with quiet_stderr():
             return bytes(converter.convert())
     except (ValueError, RuntimeError, tf.errors.OpError) as error:
         raise ModelError(
             f"{what}: TensorFlow cannot convert this network ({str(error).splitlines()[0][:160]})"
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet_stderr() -> Iterator[None]:
-    """Hold back what the converter's C++ writes to the terminal; it is shown only when the conversion fails."""
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(saved, held.read()[-4000:])
-            raise
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-def save(path: Path, flatbuffer: bytes) -> None:
-    """Write a flatbuffer under a temporary name and rename it."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_bytes(flatbuffer)
-    partial.replace(path)

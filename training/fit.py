@@ -222,9 +222,10 @@ def _features(
 
 def predict(model: Any, views: NDArray[np.uint8], progress: Bar | None = None) -> NDArray[np.float32]:
     """Outputs (n, channels) of a Keras model for RGB uint8 (n, N, N, 3), normalised on the way."""
+    infer = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
     outputs = []
     for start in range(0, len(views), PREDICT_BATCH):
-        outputs.append(model(normalise(views[start : start + PREDICT_BATCH]), training=False).numpy())
+        outputs.append(infer(normalise(views[start : start + PREDICT_BATCH])).numpy())
         if progress is not None:
             progress(min(start + PREDICT_BATCH, len(views)), len(views))
     return np.asarray(np.concatenate(outputs), np.float32)
