@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from edge import geometry
 from edge.card import ModelCard, read_model
-from edge.errors import ModelError, UsageError
-from edge.interpreter import Interpreter
+from edge.errors import ModelError, PhotoError, UsageError
+from edge.interpreter import Interpreter, checked_threads
 
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
 class Result:
     """The answer for one frame. Times are in milliseconds."""
 
@@ -97,13 +97,27 @@ class Classifier:
             )
 
     def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
-        """Classify one BGR uint8 frame (H, W, 3)."""
+        """Classify one BGR uint8 frame (H, W, 3). Raises PhotoError for anything else, such as a failed read's None."""
+        _require_frame(frame_bgr)
         started = self._clock()
         picture = geometry.model_input(frame_bgr, self.size)
         cropped = self._clock()
         probabilities = self._interpreter(picture)
         done = self._clock()
         return Result(self.labels, probabilities, (cropped - started) * 1e3, (done - cropped) * 1e3, self.threshold)
+
+
+def _require_frame(frame_bgr: object) -> None:
+    if not isinstance(frame_bgr, np.ndarray):
+        raise PhotoError(
+            f"the frame is {type(frame_bgr).__name__}; expected BGR uint8 (H, W, 3); did the camera deliver one?"
+        )
+    if frame_bgr.ndim != len("HWC") or frame_bgr.shape[2] != len("BGR") or frame_bgr.dtype != np.uint8:
+        raise PhotoError(
+            f"the frame is {list(frame_bgr.shape)} {frame_bgr.dtype}; expected BGR uint8 (H, W, 3), as from OpenCV"
+        )
+    if frame_bgr.size == 0:
+        raise PhotoError(f"the frame is {list(frame_bgr.shape)}; expected at least one pixel")
 
 
 def checked_threshold(threshold: float) -> float:
@@ -114,8 +128,8 @@ def checked_threshold(threshold: float) -> float:
 
 
 def open_classifier(model: str, *, threads: int | None = None, threshold: float | None = None) -> Any:
-    """Open what `--model` names: a `.tflite` file; a run folder, a `.keras` file or `imagenet`, which need TensorFlow."""
-    path = Path(model)
+    """Open what `--model` names: a `.tflite` file; with TensorFlow also a run folder, a `.keras` file or `imagenet`."""
+    path, threads = Path(model), checked_threads(threads)
     if model == "imagenet" or (path / "config.json").exists() or path.suffix == ".keras":
         return import_module("training.classifier").open_keras(model, threshold=threshold)
     return Classifier(path, threads=threads, threshold=threshold)

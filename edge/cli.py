@@ -7,21 +7,26 @@ returns the exit code. Data goes to stdout, everything else to stderr.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Any, NoReturn
 
-from edge.errors import DependencyError, FloraError
+from edge import dependencies
+from edge.errors import FloraError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+OURS = frozenset({"edge", "training", "export"})
 
 
 @dataclass(frozen=True)
 class Verb:
-    """One line of `flora --help`, and the module behind it; the heavy ones are names, so that a device can list them."""
+    """One line of `flora --help`, and the module behind it: a name, so that a device can list the heavy ones too."""
 
     module: str
     summary: str
@@ -39,71 +44,120 @@ VERBS = {
 }
 
 
+class OneLineParser(argparse.ArgumentParser):
+    """argparse, but a wrong option is one line like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{' '.join(message.split())}; see: {self.prog} --help")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 only on success. What a person caused is one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(
+            stream, io.TextIOWrapper
+        ):  # a file name need not be text, and a terminal need not know every letter
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # here, where a full disk or a reader that has gone can still be told
     except FloraError as error:
-        print(f"flora: {error}", file=sys.stderr)
-        return error.exit_code
+        return _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        print("flora: interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at exit
+        _abandon_stdout()
         return 0
     except OSError as error:
-        hint = "; free some space" if error.errno == errno.ENOSPC else ""
-        print(f"flora: {error.filename or 'a file'}: {error.strerror or error}{hint}", file=sys.stderr)
-        return 1
+        _abandon_stdout()
+        return _fail(_os_error(error), 1)
+    return code
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"flora: {message}".replace("\n", "\\n").replace("\r", "\\r"), file=sys.stderr)
+    return code
+
+
+def _os_error(error: OSError) -> str:
+    hint = "; free some space" if error.errno == errno.ENOSPC else ""
+    return f"{error.filename or 'the output'}: {error.strerror or error}{hint}"
+
+
+def _abandon_stdout() -> None:
+    """Point stdout at nothing: what is still in its buffer would make Python complain once more at exit."""
+    try:
+        number = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # no stdout, or no file behind it
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def _dispatch(arguments: list[str]) -> int:
-    if not arguments or arguments[0] not in VERBS:
-        _overview().parse_args(arguments or ["--help"])
+    if not arguments:
+        _overview().print_help(sys.stderr)
+        return UsageError.exit_code
     name = arguments[0]
-    verb = _import(VERBS[name].module)
-    parser = argparse.ArgumentParser(
+    if name not in VERBS:
+        return _outside_verbs(arguments)
+    with _missing_packages_told():
+        verb: Any = import_module(VERBS[name].module)
+    parser = OneLineParser(
         f"flora {name}",
         description=verb.__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     verb.configure(parser)
-    return int(verb.run(parser.parse_args(arguments[1:])))
+    try:
+        args = parser.parse_args(arguments[1:])
+    except SystemExit:  # --help has been printed
+        return 0
+    dependencies.check_opencv()
+    with _missing_packages_told():
+        return int(verb.run(args))
+
+
+def _outside_verbs(arguments: list[str]) -> int:
+    """`flora --help`, `flora --version`, or a word that is no verb."""
+    try:
+        _overview().parse_args(arguments)
+    except SystemExit:
+        return 0
+    raise AssertionError("the overview knows no verb that the table does not have")
 
 
 def _overview() -> argparse.ArgumentParser:
     from edge import __version__
 
     rows = "\n".join(f"  flora {name:<10} {verb.summary}" for name, verb in VERBS.items())
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         "flora",
         usage="flora VERB [options]",
         description=f"A camera on a cheap CPU that recognises flowers, or any folder of classes.\n\n{rows}\n\n"
         "flora VERB --help has the options of each, with an example.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"flora {__version__}")
     parser.add_argument("verb", choices=VERBS, metavar="VERB", help=argparse.SUPPRESS)
     return parser
 
 
-def _import(module: str) -> object:
+@contextlib.contextmanager
+def _missing_packages_told() -> Iterator[None]:
+    """Turn a package that is missing or broken into one line; a defect of ours stays a defect."""
     try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").split(".")[0]
-        if missing in {"edge", "training", "export"}:
+        yield
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] in OURS:
             raise
-        raise DependencyError(f"{missing} is not installed; {_remedy(missing)}") from error
-
-
-def _remedy(missing: str) -> str:
-    if missing == "cv2":
-        return "take one of: pip install 'flora-edge[headless]' (no screen) or 'flora-edge[window]' (--show)"
-    return "this verb needs a workstation: pip install 'flora-edge[headless,train,export]'"
+        dependencies.check_opencv()
+        raise dependencies.unusable(error) from error
 
 
 if __name__ == "__main__":

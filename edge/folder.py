@@ -15,7 +15,7 @@ from pathlib import Path
 import cv2
 
 from edge.errors import PhotoError
-from edge.geometry import PHOTO_SUFFIXES
+from edge.geometry import PHOTO_SUFFIXES, Picture, decode
 
 LARGEST_FILE = 256 * 2**20  # bytes; beyond this it is a video or an archive, and reading it would only cost memory
 
@@ -56,8 +56,42 @@ def files_below(folder: Path, root: Path) -> Iterator[Path | Rejected]:
     return _walk(folder, root, {real, *real.parents})
 
 
+def photo_paths(spec: str) -> list[Path]:
+    """The photos that a path, a folder or a glob names, sorted. Raises PhotoError when there is none."""
+    path = _expanded(spec)
+    if path.is_dir():
+        entries = list(_walk(path, path, set()))
+        found = [entry for entry in entries if isinstance(entry, Path) and is_photo_like(entry)]
+        unlisted = [entry for entry in entries if isinstance(entry, Rejected)]
+        if unlisted and not found:
+            raise PhotoError(f"{spec}: no photo there; its folder {unlisted[0].path} {unlisted[0].reason}")
+    elif path.exists() or not any(wildcard in spec for wildcard in "*?["):
+        return [path]
+    else:
+        matches = glob(str(path), recursive=True)  # noqa: PTH207 - Path.glob raises for patterns such as a**.jpg
+        found = sorted(match for match in map(Path, matches) if is_photo_like(match))
+    if not found:
+        raise PhotoError(f"{spec}: no photo there; expected JPEG, PNG, BMP or WebP files")
+    return found
+
+
+def labelled_files(root: Path) -> tuple[list[tuple[Path, str]], list[Rejected]]:
+    """Every file below the class folders of `root` with its class, unread, and what could not be listed."""
+    folders, left_out = class_folders(root)
+    files: list[tuple[Path, str]] = []
+    for folder in folders:
+        for entry in files_below(folder, root):
+            if isinstance(entry, Rejected):
+                left_out.append(entry)
+            else:
+                files.append((entry, folder.name))
+    return files, left_out
+
+
 def is_photo_like(path: Path) -> bool:
     """True if the suffix or the first bytes promise a picture."""
+    if not path.is_file():  # to open a pipe would wait for its writer
+        return False
     if path.suffix.lower() in PHOTO_SUFFIXES:
         return True
     try:
@@ -98,6 +132,20 @@ def read_whole(file: Path) -> bytes:
     if fault:
         raise PhotoError(fault)
     return data
+
+
+def checked_photo(path: Path) -> tuple[bytes, Picture]:
+    """A photo file's bytes, and the picture they hold, BGR uint8 (H, W, 3).
+
+    Raises PhotoError if it is missing, no picture or cut short: training leaves out the same.
+    """
+    if not path.exists():
+        raise PhotoError(f"{path}: no such file; expected a photo, a folder of photos, or a quoted glob")
+    try:
+        data = read_whole(path)
+    except PhotoError as error:
+        raise PhotoError(f"{path}: {error}") from error
+    return data, decode(data, str(path))
 
 
 def damage(data: bytes) -> str | None:
@@ -169,6 +217,13 @@ def _walk(folder: Path, root: Path, seen: set[Path]) -> Iterator[Path | Rejected
             yield entry
 
 
+def _expanded(spec: str) -> Path:
+    try:
+        return Path(spec).expanduser()
+    except RuntimeError:  # ~somebody, who has no home here
+        return Path(spec)
+
+
 def _jpeg_ends(data: bytes) -> bool:
     """True if an end marker follows the first scan; an embedded preview has one too, so the headers are skipped."""
     at = 2
@@ -191,30 +246,3 @@ def _png_damage(data: bytes) -> str | None:
             return None
         at = end + 4
     return "cut short: a PNG without its end chunk"
-
-
-def photo_paths(spec: str) -> list[str]:
-    """The photos that a path, a folder or a glob names, sorted. Raises PhotoError when there is none."""
-    path = Path(spec).expanduser()
-    if path.is_dir():
-        found = [str(entry) for entry in _walk(path, path, set()) if isinstance(entry, Path) and is_photo_like(entry)]
-    elif path.exists() or not any(wildcard in spec for wildcard in "*?["):
-        return [str(path)]
-    else:
-        found = sorted(name for name in glob(str(path), recursive=True) if is_photo_like(Path(name)))
-    if not found:
-        raise PhotoError(f"{spec}: no photo there; expected JPEG, PNG, BMP or WebP files")
-    return found
-
-
-def labelled_files(root: Path) -> tuple[list[tuple[Path, str]], list[Rejected]]:
-    """Every file below the class folders of `root` with its class, unread, and what could not be listed."""
-    folders, left_out = class_folders(root)
-    files: list[tuple[Path, str]] = []
-    for folder in folders:
-        for entry in files_below(folder, root):
-            if isinstance(entry, Rejected):
-                left_out.append(entry)
-            else:
-                files.append((entry, folder.name))
-    return files, left_out

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -42,6 +43,8 @@ def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: A
     if field.default is not None and hint is not bool:
         help_text += f" (default: {field.default})"
     if hint is bool:
+        if sys.version_info >= (3, 13):  # until then argparse adds the default itself
+            help_text += f" (default: {field.default})"
         parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=help_text)
         return
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]

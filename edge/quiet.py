@@ -7,27 +7,26 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import IO
 
 LAST_BYTES = 4000
 
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Inside, the process's stderr goes to a temporary file; its end is shown only if an error other than ours comes out.
+    """Inside, the process's stderr goes to a temporary file; its end is shown only if an unforeseen error comes out.
 
+    ValueError and RuntimeError are foreseen: they are the runtime's verdict on a model, and their message says it all.
     For one-off work at start-up: the redirection holds for every thread.
     """
-    sys.stderr.flush()
-    try:
-        saved = os.dup(2)
-    except OSError:  # there is no stderr to protect
-        yield
-        return
-    with tempfile.TemporaryFile() as held:
+    with _temporary_file() as held, _duplicate_of_stderr() as saved:
+        if held is None or saved is None:  # no room for a file, or no stderr to protect: it may speak
+            yield
+            return
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except (ValueError, RuntimeError):  # the runtime's verdict on a model: its message says it all
+        except (ValueError, RuntimeError):
             raise
         except BaseException:
             held.seek(0)
@@ -35,4 +34,29 @@ def quiet_stderr() -> Iterator[None]:
             raise
         finally:
             os.dup2(saved, 2)
-            os.close(saved)
+
+
+@contextlib.contextmanager
+def _temporary_file() -> Iterator[IO[bytes] | None]:
+    with contextlib.ExitStack() as undo:
+        try:
+            file = undo.enter_context(tempfile.TemporaryFile())
+        except OSError:
+            yield None
+            return
+        yield file
+
+
+@contextlib.contextmanager
+def _duplicate_of_stderr() -> Iterator[int | None]:
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+        saved = os.dup(2)
+    except (OSError, ValueError):
+        yield None
+        return
+    try:
+        yield saved
+    finally:
+        os.close(saved)

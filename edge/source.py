@@ -35,6 +35,7 @@ STREAM_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps"})
 KINDS = "a camera number, a video, a picture, a folder, a glob, an http(s):// or rtsp:// address, or test"
 TEST_SIZE_WH = (640, 480)
 WILDCARDS = "*?["
+SILENT = 0  # the level of OpenCV's log that says nothing
 
 
 def open_source(
@@ -166,4 +167,6 @@ def quieten_opencv() -> None:
     if "OPENCV_LOG_LEVEL" in os.environ:
         return
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "0")  # read when FFmpeg is first used
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # OpenCV 4 has the function at its top, OpenCV 5 only there.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level(SILENT)

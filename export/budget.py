@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.errors import FloraError
+
+ROUNDING = 1e-9  # points; 0.96 - 0.95 is a little more than one of them
 
 
 class BudgetError(FloraError):
@@ -19,30 +22,40 @@ class Candidate:
     name: str
     is_integer: bool  # only a full-integer file is for the device; the others are there to compare
     validation_top1: float  # measured by the TFLite runtime
-    bytes: int
+    bytes: int  # of the file, its card included
     gzip_bytes: int
 
 
 def choose(candidates: Sequence[Candidate], reference_top1: float, *, max_drop: float, max_kb: float) -> Candidate:
-    """The smallest download among the integer variants within the limits.
+    """The smallest download among the integer variants within the limits; at least one candidate is an integer one.
 
     `reference_top1` is the trained network's validation top-1; `max_drop` is in points (hundredths), `max_kb` in
     1000 bytes, 0 for no limit. Raises BudgetError, naming the nearest miss, when there is none.
     """
     integer = [candidate for candidate in candidates if candidate.is_integer]
     fitting = [candidate for candidate in integer if not max_kb or candidate.bytes <= max_kb * 1000]
-    accurate = [candidate for candidate in fitting if _drop(candidate, reference_top1) <= max_drop + 1e-9]
+    accurate = [candidate for candidate in fitting if _drop(candidate, reference_top1) <= max_drop + ROUNDING]
     if accurate:
         return min(accurate, key=lambda candidate: (candidate.gzip_bytes, candidate.name))
     if not fitting:
-        smallest = min(integer, key=lambda candidate: candidate.bytes)
-        raise BudgetError(
-            f"no variant is within --max-kb {max_kb:g}; the smallest, {smallest.name}, has {smallest.bytes / 1000:.0f} kB; nothing was written"
-        )
-    best = max(fitting, key=lambda candidate: candidate.validation_top1)
-    raise BudgetError(
-        f"no variant keeps the accuracy: the best, {best.name}, loses {_drop(best, reference_top1):.1f} points of validation top-1 "
-        f"({100 * best.validation_top1:.1f} % against {100 * reference_top1:.1f} %), allowed are {max_drop:g}; nothing was written"
+        raise BudgetError(_too_large(integer, max_kb))
+    raise BudgetError(_too_wrong(fitting, reference_top1, max_drop, f" within --max-kb {max_kb:g}" if max_kb else ""))
+
+
+def _too_large(candidates: list[Candidate], max_kb: float) -> str:
+    smallest = min(candidates, key=lambda candidate: candidate.bytes)
+    return (
+        f"nothing was written: the smallest variant, {smallest.name}, takes {math.ceil(smallest.bytes / 100) / 10:g} kB"
+        f", allowed are {max_kb:g}; raise --max-kb, or train with a smaller --alpha"
+    )
+
+
+def _too_wrong(candidates: list[Candidate], reference_top1: float, max_drop: float, among: str) -> str:
+    best = max(candidates, key=lambda candidate: candidate.validation_top1)
+    return (
+        f"nothing was written: the most accurate variant{among}, {best.name}, loses {_drop(best, reference_top1):.2f} "
+        f"points of validation top-1 ({best.validation_top1:.1%} against {reference_top1:.1%}), allowed are "
+        f"{max_drop:g}; raise --max-drop, or --calibration"
     )
 
 

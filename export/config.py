@@ -22,9 +22,13 @@ class ExportConfig:
     prune_epochs: int = option(3, "epochs of fine-tuning while pruning")
     prune_rate: float = option(1e-4, "peak learning rate while pruning")
     calibration: int = option(300, "training photos, drawn evenly from all classes, that set the int8 ranges")
-    photos: str = option("", "the photo folder, if it has moved since the training", metavar="FOLDER")
-    licence: str = option("CC-BY-2.0 photographs; Apache-2.0 network", "licence that the card states", metavar="TEXT")
-    attribution: str = option("", "whom the card credits", metavar="TEXT")
+    photos: str | None = option(None, "the photo folder, if it has moved since the training", metavar="FOLDER")
+    licence: str | None = option(
+        None,
+        "licence that the card states; not stated unless given, since only you know that of your photos",
+        metavar="TEXT",
+    )
+    attribution: str | None = option(None, "whom the card credits", metavar="TEXT")
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {

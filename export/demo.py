@@ -33,7 +33,7 @@ from training.fit import Stages, fit
 from training.garden import plant
 from training.parade import ClipScene, render_clip
 
-PER_CLASS, PHOTO_WH = 150, (160, 128)
+PER_CLASS, PHOTO_WH = 180, (160, 128)
 FLOWERS, FRAMES_PER_FLOWER, FPS = 10, 30, 15
 CLIP_WH = (320, 240)
 CONTACT_COLUMNS = 5
@@ -54,8 +54,8 @@ class Demo:
 def training_config(photos: Path, seed: int, epochs: int) -> TrainConfig:
     """A small network from scratch, sized for two cores and two minutes."""
     return TrainConfig(
-        photos=str(photos), weights="none", alpha=0.35, size=96, seed=seed, epochs=epochs, head_epochs=0, batch=16, rate=2e-3,
-        weight_decay=0.02, label_smoothing=0.1, dropout=0.1, average=0.95, patience=epochs, crop=0.4, colour=0.7,
+        photos=str(photos), weights="none", alpha=0.35, size=96, seed=seed, epochs=epochs, head_epochs=0, rate=4e-3,
+        dropout=0.0, average=0.95, patience=epochs, crop=0.7, colour=0.4,
     )  # fmt: skip
 
 

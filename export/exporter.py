@@ -9,7 +9,8 @@ Validation photos alone decide which variant is written. Test photos are read af
 from __future__ import annotations
 
 import gzip
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,80 +19,38 @@ from numpy.typing import NDArray
 
 from edge import geometry, metrics
 from edge.benchmark import time_invokes
-from edge.errors import OutputError
+from edge.card import ModelCard, pack
 from edge.interpreter import Interpreter
-from edge.manifest import Photo, manifest_hash, read_manifest
+from edge.manifest import manifest_hash
 from edge.metrics import Scores, score
 from export import quantize
 from export.budget import Candidate, choose
 from export.config import ExportConfig
-from export.package import make_card, write_model
-from export.sparsify import Pruning, prune, sparsity_of
+from export.package import make_card, require_place, write_model
+from export.sparsify import Pruning, Sparsity, prune, sparsity_of
+from export.trained import FinishedRun, Views, open_run
+from export.variants import Exported, Variant, as_json, table
 from training.backbone import FEATURES
-from training.config import TrainConfig, read_config
-from training.fit import Stages, load_model, predict, silent
-from training.pipeline import Augmentation, build_cache, device_views, epoch_batches
+from training.fit import Stages, predict, silent
+from training.photos import class_weights
+from training.pipeline import Augmentation, build_cache, epoch_batches
+
+__all__ = ["Exported", "Variant", "as_json", "export", "table"]
 
 TIMED_INVOKES = 60
+MILDEST_CROP = 0.5  # of the area; pruning has too few epochs to learn from smaller crops
+CARD_SLACK = 256  # bytes; two cards of one run differ by their digits and hashes only
+
+Show = Callable[[Sequence[Variant], Scores], None]
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One row of the table. Accuracies are those of the TFLite runtime, agreement is with the Keras network."""
+class _Made:
+    """A variant that has not been measured yet."""
 
     name: str
-    is_integer: bool
-    bytes: int
-    gzip_bytes: int
-    p50_ms: float  # one thread, median
-    sparsity: float  # share of zeros in the convolutions' kernels
-    validation: Scores
-    agreement: float  # on validation photos
-    test: Scores | None = None  # filled in after the choice
-    is_chosen: bool = False
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote."""
-
-    path: Path
-    bytes: int
-    chosen: str
-    variants: tuple[Variant, ...]
-    float_validation: Scores
-    float_test: Scores
-    sparsity_by_layer: dict[str, float]
-
-
-@dataclass(frozen=True)
-class _Views:
-    """Pictures as the device sees them, RGB uint8 (n, N, N, 3), and their class numbers."""
-
-    pictures: NDArray[np.uint8]
-    truth: NDArray[np.int64]
-
-
-class _Run:
-    """A finished training, opened for export."""
-
-    def __init__(self, run: Path, config: ExportConfig, stages: Stages) -> None:
-        self.folder, self.stages = run, stages
-        self.config: TrainConfig = read_config(run)
-        self.model = load_model(run)
-        self.photos = read_manifest(run / "manifest.csv")
-        self.labels = tuple(sorted({photo.label for photo in self.photos}))
-        self.root = Path(config.photos or self.config.photos)
-
-    def members(self, split: str) -> list[Photo]:
-        return [photo for photo in self.photos if photo.split == split]
-
-    def views(self, photos: list[Photo], title: str) -> _Views:
-        pictures = device_views(self.root, [photo.path for photo in photos], self.config.size, self.stages(title))
-        return _Views(pictures, self.truth(photos))
-
-    def truth(self, photos: list[Photo]) -> NDArray[np.int64]:
-        return np.array([self.labels.index(photo.label) for photo in photos], np.int64)
+    flatbuffer: bytes
+    sparsity: Sparsity
 
 
 def export(
@@ -100,155 +59,125 @@ def export(
     out: Path,
     cache: Path,
     stages: Stages = silent,
-    show: Any = lambda variants, float_validation: None,
+    show: Show = lambda variants, float_validation: None,
 ) -> Exported:
     """Export the trained network of `run` to the model file `out`.
 
-    `show` is given the variants before the gate, so that a refusal comes with its table. Raises
-    BudgetError when no variant is within the limits, ModelError for a run that is not finished, OutputError for a
-    place that cannot be written to; then `out` stays as it was.
+    `show` is given the variants before the gate, so that a refusal can come with its table. Raises
+    BudgetError when no variant is within the limits, ModelError for a run that is not finished, PhotoError for
+    photos that are gone, OutputError for a place that cannot be written to; then `out` stays as it was.
     """
-    if not out.parent.is_dir() or out.is_dir():
-        raise OutputError(f"{out}: expected the name of a file in a folder that exists")
-    trained = _Run(run, config, stages)
-    validation = trained.views(trained.members("validation"), "reading validation photos")
-    flatbuffers, sparsity = _flatbuffers(config, trained, cache)
-    reference = predict(trained.model, validation.pictures, stages("predicting with Keras"))
-    float_validation = score(validation.truth, reference, trained.labels)
-    variants = _measure(flatbuffers, sparsity, validation, reference, trained)
+    require_place(out)
+    trained = open_run(run, config.photos)
+    views = trained.views(trained.members("validation"), stages("reading validation photos"))
+    reference = predict(trained.model, views.pictures, stages("predicting with Keras"))
+    float_validation = score(views.truth, reference, trained.labels)
+    made = _variants(config, trained, cache, stages)
+    variants = _measure(made, views, reference, trained.labels, stages)
     show(variants, float_validation)
     chosen = choose(
-        [_candidate(v) for v in variants], float_validation.top1, max_drop=config.max_drop, max_kb=config.max_kb
-    )
-    float_test, variants = _test(trained, flatbuffers, variants, chosen.name)
-    size = _package(
-        config, trained, out, flatbuffers[chosen.name], next(v for v in variants if v.is_chosen), float_test
-    )
-    return Exported(
-        out, size, chosen.name, tuple(variants), float_validation, float_test, sparsity.get(_pruned_name(config), {})
-    )
+        _candidates(config, trained, variants, float_validation),
+        float_validation.top1, max_drop=config.max_drop, max_kb=config.max_kb,
+    )  # fmt: skip
+    float_test, variants = _test(trained, made, variants, chosen.name, stages)
+    winner, flatbuffer = next((v, m.flatbuffer) for v, m in zip(variants, made, strict=True) if v.is_chosen)
+    assert winner.test is not None
+    card = _card(config, trained, flatbuffer, winner.name, winner.test, float_test)
+    size = write_model(out, flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
+    return Exported(out, size, winner.name, tuple(variants), float_validation, float_test)
 
 
-def _flatbuffers(config: ExportConfig, run: _Run, cache: Path) -> tuple[dict[str, bytes], dict[str, dict[str, float]]]:
-    """Every variant by name, and the sparsity by layer of each."""
+def _variants(config: ExportConfig, run: FinishedRun, cache: Path, stages: Stages) -> list[_Made]:
+    """Every variant, in the order of the table."""
     train = run.members("train")
     picked = quantize.pick_calibration([photo.label for photo in train], config.calibration, run.config.seed)
-    calibration = run.views([train[i] for i in picked], "reading calibration photos").pictures
+    calibration = run.views([train[i] for i in picked], stages("reading calibration photos")).pictures
     dense = sparsity_of(run.model)
-    made = {"float32": quantize.convert_float(run.model), "dynamic_range": quantize.convert_dynamic_range(run.model)}
-    made["int8"] = quantize.convert_int8(run.model, calibration)
-    sparsity = dict.fromkeys(made, dense)
+    made = [
+        _Made("float32", quantize.convert_float(run.model), dense),
+        _Made("dynamic_range", quantize.convert_dynamic_range(run.model), dense),
+        _Made("int8", quantize.convert_int8(run.model, calibration), dense),
+    ]
     if config.sparsity:
-        pruned = _prune(config, run, cache)
-        made[_pruned_name(config)] = quantize.convert_int8(pruned, calibration)
-        sparsity[_pruned_name(config)] = sparsity_of(pruned)
-    return made, sparsity
+        pruned = _prune(config, run, cache, stages)
+        name = f"int8_pruned{round(100 * config.sparsity)}"
+        made.append(_Made(name, quantize.convert_int8(pruned, calibration), sparsity_of(pruned)))
+    return made
 
 
-def _pruned_name(config: ExportConfig) -> str:
-    return f"int8_pruned{round(100 * config.sparsity)}"
-
-
-def _prune(config: ExportConfig, run: _Run, cache: Path) -> Any:
+def _prune(config: ExportConfig, run: FinishedRun, cache: Path, stages: Stages) -> Any:
     train, asked = run.members("train"), run.config
     paths, hashes = [photo.path for photo in train], [photo.sha256 for photo in train]
-    cached = build_cache(cache, run.root, paths, hashes, asked.size, run.stages("caching training photos"))
+    cached = build_cache(cache, run.root, paths, hashes, asked.size, stages("caching training photos"))
     channels = run.model.get_layer(FEATURES).output.shape[-1]
-    mild = Augmentation(asked.size, max(asked.crop, 0.5), asked.colour, 0.0, channels)
-    truth, weights = run.truth(train), np.ones(len(train), np.float32)
+    mild = Augmentation(asked.size, max(asked.crop, MILDEST_CROP), asked.colour, 0.0, channels)
+    weight = class_weights(train) if asked.balance else dict.fromkeys(run.labels, 1.0)
+    truth, weights = run.truth(train), np.array([weight[photo.label] for photo in train], np.float32)
 
     def batches(epoch: int) -> Any:
         return epoch_batches(cached, truth, weights, mild, batch=asked.batch, seed=asked.seed + 1, epoch=epoch)
 
     steps = max(1, len(train) // asked.batch)
-    how = Pruning(config.sparsity, config.prune_epochs, steps, config.prune_rate, asked.label_smoothing)
-    return prune(run.model, batches, how, run.stages("pruning"))
+    how = Pruning(config.sparsity, config.prune_epochs, steps, config.prune_rate, asked.label_smoothing, asked.seed)
+    return prune(run.model, batches, how, stages("pruning"))
 
 
 def _measure(
-    flatbuffers: dict[str, bytes],
-    sparsity: dict[str, dict[str, float]],
-    views: _Views,
-    reference: NDArray[Any],
-    run: _Run,
+    made: list[_Made], views: Views, reference: NDArray[Any], labels: tuple[str, ...], stages: Stages
 ) -> list[Variant]:
-    times = time_invokes(
-        {name: Interpreter(data, name, threads=1) for name, data in flatbuffers.items()}, TIMED_INVOKES
-    )
-    bar = run.stages("measuring variants")
+    times = time_invokes({m.name: Interpreter(m.flatbuffer, m.name, threads=1) for m in made}, TIMED_INVOKES)
+    bar = stages("measuring variants")
     variants = []
-    for number, (name, data) in enumerate(flatbuffers.items()):
-        answers = _answers(data, name, views.pictures)
-        agreement = metrics.agreement(answers.argmax(axis=1), reference.argmax(axis=1))
-        packed = len(gzip.compress(data, 9))
-        scores = score(views.truth, answers, run.labels)
-        p50_ms = metrics.percentiles(times[name]).p50
+    for number, m in enumerate(made, 1):
+        answers = _answers(m, views.pictures)
         variants.append(
             Variant(
-                name, name.startswith("int8"), len(data), packed, p50_ms, sparsity[name]["total"], scores, agreement
+                m.name,
+                is_integer=m.name.startswith("int8"),
+                bytes=len(m.flatbuffer),
+                gzip_bytes=len(gzip.compress(m.flatbuffer, 9)),
+                p50_ms=metrics.percentiles(times[m.name]).p50,
+                sparsity=m.sparsity.total,
+                sparsity_by_layer=m.sparsity.by_layer,
+                validation=score(views.truth, answers, labels),
+                agreement=metrics.agreement(answers.argmax(axis=1), reference.argmax(axis=1)),
             )
         )
-        bar(number + 1, len(flatbuffers), name)
+        bar(number, len(made), m.name)
     return variants
 
 
-def _answers(flatbuffer: bytes, name: str, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    interpreter = Interpreter(flatbuffer, name)
+def _answers(made: _Made, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    interpreter = Interpreter(made.flatbuffer, made.name)
     return np.stack([interpreter(picture) for picture in pictures])
 
 
-def _candidate(variant: Variant) -> Candidate:
-    return Candidate(variant.name, variant.is_integer, variant.validation.top1, variant.bytes, variant.gzip_bytes)
+def _candidates(config: ExportConfig, run: FinishedRun, variants: list[Variant], reference: Scores) -> list[Candidate]:
+    """What the choice may know: sizes are those of the file, with a little to spare for its card."""
+    card = _card(config, run, b"", "int8", reference, reference)  # stands in for the real one, which knows test figures
+    extra = len(pack(b"", card)) + CARD_SLACK
+    return [Candidate(v.name, v.is_integer, v.validation.top1, v.bytes + extra, v.gzip_bytes) for v in variants]
 
 
 def _test(
-    run: _Run, flatbuffers: dict[str, bytes], variants: list[Variant], chosen: str
+    run: FinishedRun, made: list[_Made], variants: list[Variant], chosen: str, stages: Stages
 ) -> tuple[Scores, list[Variant]]:
     """Test figures of the network and of every variant, once the choice is made."""
-    views = run.views(run.members("test"), "reading test photos")
+    views = run.views(run.members("test"), stages("reading test photos"))
     float_test = score(views.truth, predict(run.model, views.pictures), run.labels)
-    tested = [score(views.truth, _answers(flatbuffers[v.name], v.name, views.pictures), run.labels) for v in variants]
-    return float_test, [replace(v, test=t, is_chosen=v.name == chosen) for v, t in zip(variants, tested, strict=True)]
+    tested, bar = [], stages("measuring on test photos")
+    for number, (m, v) in enumerate(zip(made, variants, strict=True), 1):
+        scores = score(views.truth, _answers(m, views.pictures), run.labels)
+        tested.append(replace(v, test=scores, is_chosen=v.name == chosen))
+        bar(number, len(made), v.name)
+    return float_test, tested
 
 
-def _package(config: ExportConfig, run: _Run, out: Path, flatbuffer: bytes, chosen: Variant, float_test: Scores) -> int:
-    assert chosen.test is not None
-    card = make_card(
-        flatbuffer, run.labels, run.config.size, chosen.name, scores=chosen.test, float_scores=float_test,
+def _card(
+    config: ExportConfig, run: FinishedRun, flatbuffer: bytes, variant: str, scores: Scores, float_scores: Scores
+) -> ModelCard:
+    return make_card(
+        flatbuffer, run.labels, run.config.size, variant, scores=scores, float_scores=float_scores,
         manifest_sha256=manifest_hash(run.photos), config_path=run.folder / "config.json",
-        licence=config.licence, attribution=config.attribution,
+        licence=config.licence or "", attribution=config.attribution or "",
     )  # fmt: skip
-    return write_model(out, flatbuffer, card, geometry.read_photo(run.root / run.photos[0].path))
-
-
-def table(
-    variants: list[Variant] | tuple[Variant, ...], float_validation: Scores, float_test: Scores | None = None
-) -> str:
-    """The variants as text: top-1 by the TFLite runtime, agreement with Keras, bytes, milliseconds."""
-    head = f"{'variant':<16}{'val top-1':>10}{'test top-1 (95 %)':>24}{'agree':>8}{'kB':>8}{'gzip kB':>9}{'zeros':>7}{'ms':>8}"
-    rows = [
-        f"{'keras float32':<16}{float_validation.top1:>10.1%}{_interval(float_test):>24}{'':>8}{'':>8}{'':>9}{'':>7}{'':>8}"
-    ]
-    for v in variants:
-        sizes = f"{v.bytes / 1000:>8.0f}{v.gzip_bytes / 1000:>9.0f}{v.sparsity:>7.0%}{v.p50_ms:>8.2f}"
-        rows.append(
-            f"{v.name:<16}{v.validation.top1:>10.1%}{_interval(v.test):>24}{v.agreement:>8.1%}{sizes}{' <- written' if v.is_chosen else ''}"
-        )
-    return "\n".join([head, *rows])
-
-
-def _interval(scores: Scores | None) -> str:
-    return "" if scores is None else f"{scores.top1:.1%} ({scores.low:.1%}-{scores.high:.1%})"
-
-
-def as_json(exported: Exported) -> dict[str, Any]:
-    """The same for a machine."""
-    rows = [
-        {**asdict(v), "validation": v.validation.to_json(), "test": v.test.to_json() if v.test else None}
-        for v in exported.variants
-    ]
-    return {
-        "path": str(exported.path), "bytes": exported.bytes, "chosen": exported.chosen, "variants": rows,
-        "float_validation": exported.float_validation.to_json(), "float_test": exported.float_test.to_json(),
-        "sparsity_by_layer": exported.sparsity_by_layer,
-    }  # fmt: skip

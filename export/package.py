@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime
 import hashlib
 import os
-from importlib.metadata import PackageNotFoundError, version
+import tempfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.card import Accuracy, ModelCard, labels_text, pack
 from edge.classifier import Classifier
+from edge.dependencies import installed
 from edge.errors import ModelError, OutputError
 from edge.metrics import Scores
 
@@ -35,52 +37,61 @@ def make_card(
         coverage=None,
         manifest_sha256=manifest_sha256,
         config_sha256=hashlib.sha256(config_path.read_bytes()).hexdigest(),
-        tools=tool_versions(),
+        tools=installed(TOOLS),
         created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         licence=licence,
         attribution=attribution,
     )
 
 
-def write_model(path: Path, flatbuffer: bytes, card: ModelCard, picture_bgr: np.ndarray) -> int:
+def require_place(path: Path) -> None:
+    """Refuse a place that no file can be written to, before any work is done for it. Raises OutputError."""
+    if path.is_dir():
+        raise OutputError(f"{path}: a folder; expected the name of a file, as {path / 'flowers.tflite'}")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; make it first, or write somewhere else")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path}: a device or a pipe; expected the name of a file")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{path}: no file can be written to that folder ({error.strerror or error}); write somewhere else"
+        ) from error
+
+
+def write_model(path: Path, flatbuffer: bytes, card: ModelCard, picture_bgr: NDArray[np.uint8]) -> int:
     """Write the file under a temporary name, load it, let it answer once, rename it; returns its size in bytes.
 
     Raises OutputError when the place cannot be written to, ModelError when what was written does not load.
     """
-    partial = path.with_name(f".{path.name}.part")
+    partial, data = path.with_name(f".{path.name}.part"), pack(flatbuffer, card)
     try:
         with partial.open("wb") as file:
-            file.write(pack(flatbuffer, card))
+            file.write(data)
             file.flush()
             os.fsync(file.fileno())
         _read_back(partial, card, picture_bgr)
-        size = partial.stat().st_size
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: the model cannot be written ({error.strerror or error})") from error
+        raise OutputError(
+            f"{path}: the model cannot be written ({error.strerror or error}); free some space or write somewhere else"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
-    return size
+    return len(data)
 
 
-def tool_versions() -> dict[str, str]:
-    """Versions of the packages that decide what comes out."""
-    found = {}
-    for name in TOOLS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
-
-
-def _read_back(path: Path, card: ModelCard, picture_bgr: np.ndarray) -> None:
+def _read_back(path: Path, card: ModelCard, picture_bgr: NDArray[np.uint8]) -> None:
     classify = Classifier(path, threads=1)
     if classify.card != card:
-        raise ModelError(f"{path}: the card reads back differently from how it was written")
+        raise ModelError(f"{path}: the card reads back differently from how it was written; check the disk")
     total = float(classify(picture_bgr).probabilities.sum())
-    if abs(total - 1.0) > len(card.labels) / 256:
-        raise ModelError(f"{path}: the model's probabilities add up to {total:.3f}; expected 1")
+    if abs(total - 1.0) > len(card.labels) / 256:  # each is rounded to a 256th, and the largest is 255
+        raise ModelError(
+            f"{path}: the model's probabilities add up to {total:.3f}, expected 1; its last layer must be a softmax"
+        )
 
 
 def _accuracy(scores: Scores) -> Accuracy:

@@ -7,12 +7,14 @@ Out: flatbuffers whose input is uint8 RGB [1, N, N, 3], raw pixel values, whatev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tensorflow.lite.python.convert_phase import ConverterError
 
+from edge.dependencies import first_line
 from edge.errors import ModelError
 from edge.interpreter import Interpreter
 from edge.quiet import quiet_stderr
@@ -39,14 +41,12 @@ def convert_dynamic_range(model: Any) -> bytes:
 def convert_int8(model: Any, calibration: NDArray[np.uint8]) -> bytes:
     """Weights and activations int8, weights per channel; uint8 in and out.
 
-    `calibration` is RGB uint8 (n, N, N, 3), pictures of every class as the device would see them.
+    `calibration` is RGB uint8 (n, N, N, 3), n >= 1, pictures of every class as the device would see them.
     Raises ModelError when the borders do not come out as the design has them.
     """
-    spread = calibration.copy()
-    spread[0, 0, 0], spread[0, 0, 1] = 0, 255  # the input's range is that of pixels, not of these pictures
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([normalise(picture[None])] for picture in spread)
+    converter.representative_dataset = lambda: _representative(calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.uint8
     flatbuffer = _convert(converter, "int8")
@@ -60,10 +60,14 @@ def check_borders(flatbuffer: bytes) -> None:
     scale, zero_point = interpreter.input_quantization
     if abs(scale / PIXEL_SCALE - 1) > 1e-3 or zero_point not in ZERO_POINTS:
         raise ModelError(
-            f"int8: the input came out with scale {scale:.6f} and zero point {zero_point}; expected 1/127.5, 127 or 128"
+            f"int8: the input came out with scale {scale:.6f} and zero point {zero_point}, expected {PIXEL_SCALE:.6f} "
+            "and 127 or 128; a device would see wrong pixels: export with the TensorFlow that Flora was tested with"
         )
     if interpreter.output_quantization != (PROBABILITY_SCALE, 0):
-        raise ModelError(f"int8: the output came out with {interpreter.output_quantization}; expected 1/256, 0")
+        raise ModelError(
+            f"int8: the output came out with scale and zero point {interpreter.output_quantization}, expected "
+            f"{(PROBABILITY_SCALE, 0)}; the last layer must be a softmax"
+        )
 
 
 def pick_calibration(labels: Sequence[str], count: int, seed: int) -> list[int]:
@@ -77,6 +81,14 @@ def pick_calibration(labels: Sequence[str], count: int, seed: int) -> list[int]:
     return picked
 
 
+def _representative(calibration: NDArray[np.uint8]) -> Iterator[list[NDArray[np.float32]]]:
+    """The pictures, the first with one black and one white pixel: the input's range is that of pixels, not of these."""
+    first = calibration[0].copy()
+    first[0, 0], first[0, 1] = 0, 255
+    for picture in (first, *calibration[1:]):
+        yield [normalise(picture[None])]
+
+
 def _with_pixels(model: Any) -> Any:
     """Wrap a network in the normalisation that the int8 file has in its input's quantisation."""
     pixels = keras.Input(model.input_shape[1:], dtype="uint8", batch_size=1)
@@ -84,10 +96,12 @@ def _with_pixels(model: Any) -> Any:
 
 
 def _convert(converter: Any, what: str) -> bytes:
-    try:
-        with quiet_stderr():
+    failure: Exception
+    with quiet_stderr():
+        try:
             return bytes(converter.convert())
-    except (ValueError, RuntimeError, tf.errors.OpError) as error:
-        raise ModelError(
-            f"{what}: TensorFlow cannot convert this network ({str(error).splitlines()[0][:160]})"
-        ) from error
+        except (ConverterError, ValueError, RuntimeError, tf.errors.OpError) as error:
+            failure = error
+    raise ModelError(
+        f"{what}: TensorFlow cannot convert this network ({first_line(failure)}); expected one trained by: flora train"
+    ) from failure

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow_model_optimization as tfmot
 
+from training.backbone import EVIDENCE
 from training.keras import keras
 from training.phase import StepProgress, WarmCosine, step_callback
 
@@ -28,22 +29,22 @@ class Pruning:
     steps: int  # per epoch
     rate: float  # peak learning rate
     label_smoothing: float
+    seed: int = 0  # of the dropout
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """Share of exact zeros in each convolution's kernel, and in all of them together."""
+
+    by_layer: dict[str, float]
+    total: float
 
 
 def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: StepProgress | None = None) -> Any:
     """Prune and fine-tune a copy of `model`; the given one stays as it is. `batches(epoch)` as in training."""
+    keras.utils.set_random_seed(how.seed)
     total = how.epochs * how.steps
-    schedule = tfmot.sparsity.keras.PolynomialDecay(
-        0.0, how.sparsity, 0, max(1, total * 2 // 3), frequency=max(1, total // 40)
-    )
-
-    def wrap(layer: Any) -> Any:
-        if is_prunable(layer):
-            return tfmot.sparsity.keras.prune_low_magnitude(layer, pruning_schedule=schedule)
-        return layer.__class__.from_config(layer.get_config())
-
-    pruned = keras.models.clone_model(model, clone_function=wrap)
-    _copy_weights(model, pruned)
+    pruned = _wrapped(model, _schedule(how.sparsity, total))
     optimizer = keras.optimizers.Adam(WarmCosine(how.rate, how.steps // 2, total))
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=how.label_smoothing)
     pruned.compile(optimizer, loss)
@@ -57,24 +58,38 @@ def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: Ste
 
 def is_prunable(layer: Any) -> bool:
     """1x1 convolutions, where nearly all weights are; not the head, which is small and last."""
-    return type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1) and layer.name != "evidence"
+    return type(layer) is keras.layers.Conv2D and layer.kernel_size == (1, 1) and layer.name != EVIDENCE
 
 
-def sparsity_of(model: Any) -> dict[str, float]:
-    """Share of exact zeros in each convolution's kernel, by layer name, and of all kernels together as "total"."""
+def sparsity_of(model: Any) -> Sparsity:
+    """Zeros in the kernels of all convolutions, pruned or not."""
     kernels = {
         layer.name: layer.get_weights()[0]
         for layer in model.layers
         if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D)
     }
-    shares = {name: float(np.mean(kernel == 0)) for name, kernel in kernels.items()}
     zeros = sum(int((kernel == 0).sum()) for kernel in kernels.values())
-    return {**shares, "total": zeros / sum(kernel.size for kernel in kernels.values())}
+    by_layer = {name: float(np.mean(kernel == 0)) for name, kernel in kernels.items()}
+    return Sparsity(by_layer, zeros / sum(kernel.size for kernel in kernels.values()))
 
 
-def _copy_weights(model: Any, pruned: Any) -> None:
-    """Weights by layer; a wrapper holds its layer's variables and its own."""
+def _schedule(sparsity: float, total: int) -> Any:
+    """Sparsity by step; masks are drawn anew about 27 times. tfmot counts steps from 1."""
+    end, every = max(1, total * 2 // 3), max(1, total // 40)
+    begin = end % every  # so that the last mask is drawn at `end`, with the full sparsity
+    return tfmot.sparsity.keras.PolynomialDecay(0.0, sparsity, begin, end, frequency=every)
+
+
+def _wrapped(model: Any, schedule: Any) -> Any:
+    """A copy of `model` whose prunable layers are in pruning wrappers."""
+
+    def wrap(layer: Any) -> Any:
+        copy = layer.__class__.from_config(layer.get_config())  # tfmot would wrap, and prune, the layer itself
+        return tfmot.sparsity.keras.prune_low_magnitude(copy, pruning_schedule=schedule) if is_prunable(layer) else copy
+
+    pruned = keras.models.clone_model(model, clone_function=wrap)
     for source, target in zip(model.layers, pruned.layers, strict=True):
-        inner = getattr(target, "layer", target)
+        inner = getattr(target, "layer", target)  # a wrapper holds its layer's variables and its own
         inner.set_weights(source.get_weights())
         target.trainable = source.trainable
+    return pruned

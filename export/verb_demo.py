@@ -18,7 +18,7 @@ from training.config import numbered
 if TYPE_CHECKING:
     from export.demo import Demo
 
-EPOCHS = 36
+EPOCHS = 24
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
-"""Prune and quantise a trained run, measure every variant, and write the one that keeps the accuracy as one .tflite file.
+"""Prune and quantise a trained run, measure every variant, and write the best one as one .tflite file.
 
-Validation photos alone decide; when no variant is within --max-drop and --max-kb nothing is written and the exit code is 1.
+Validation photos alone decide: the smallest download within --max-drop and --max-kb wins. When there is none, nothing
+is written and the exit code is 1. Pruning's zeros make the file compress better; they do not make it run faster.
 
 example: flora export runs/flowers -o flowers.tflite
          flora export runs/flowers -o flowers.tflite --max-drop 0.5 --max-kb 3000
@@ -10,20 +11,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from edge.metrics import Scores
 from edge.options import add_options, read_options
 from edge.progress import Stages
+from edge.quiet import quiet_stderr
+from export.budget import BudgetError
 from export.config import ExportConfig
+from export.variants import Variant, as_json, refusal_as_json, table
 from training.flowers import default_cache
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run folder written by flora train")
     parser.add_argument(
-        "-o", "--out", metavar="FILE", help="the model file to write (default: NAME of the run .tflite)"
+        "-o", "--out", metavar="FILE", help="the model file to write (default: the run's name with .tflite, here)"
     )
     parser.add_argument("--cache", metavar="FOLDER", help="where decoded photos are kept (default: as for flora train)")
     parser.add_argument("--json", action="store_true", help="the table as one JSON object on stdout")
@@ -34,17 +40,18 @@ def run(args: argparse.Namespace) -> int:
     config, folder = read_options(ExportConfig, args), Path(args.run)
     out = Path(args.out or f"{folder.resolve().name}.tflite")
     cache = Path(args.cache).expanduser() if args.cache else default_cache()
-    from export.exporter import as_json, export, table
+    with quiet_stderr():  # TensorFlow's greetings are not news to a person
+        from export.exporter import export
 
-    with Stages() as stages:
-
-        def show(variants: Any, float_validation: Any) -> None:
-            stages.tell(table(variants, float_validation))
-
-        done = export(config, folder, out, cache, stages, show)
+    measured: list[tuple[Sequence[Variant], Scores]] = []
+    try:
+        with Stages() as stages:
+            done = export(config, folder, out, cache, stages, lambda *found: measured.append(found))
+    except BudgetError as refusal:
+        for found in measured:
+            print(json.dumps(refusal_as_json(*found, str(refusal))) if args.json else table(*found))
+        raise
     print(json.dumps(as_json(done)) if args.json else table(done.variants, done.float_validation, done.float_test))
-    print(
-        f"wrote {done.path} ({done.bytes / 1000:.0f} kB, {done.chosen}); next: flora run {done.path} --source 0",
-        file=sys.stderr,
-    )
+    next_command = f"flora run {shlex.quote(str(done.path))} --source 0"
+    print(f"wrote {done.path} ({done.bytes / 1000:.0f} kB, {done.chosen}); next: {next_command}", file=sys.stderr)
     return 0

@@ -16,6 +16,8 @@ from typing import TypeVar
 
 import pytest
 
+from tests.road import Road, walk
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
 
 AnyReport = TypeVar("AnyReport", pytest.TestReport, pytest.CollectReport)
@@ -45,6 +47,12 @@ def _fail_a_skip(report: AnyReport) -> AnyReport:
 def shared() -> Path:
     """The folder with flower_photos/, keras/models/ and peers/."""
     return _existing("FLORA_SHARED", "the folder with flower_photos/")
+
+
+@pytest.fixture(scope="session")
+def road(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Road:
+    """A run and a model file made from a part of the shared photos."""
+    return walk(shared, tmp_path_factory.mktemp("road"))
 
 
 @pytest.fixture(scope="session")

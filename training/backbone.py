@@ -10,11 +10,15 @@ quantise a nested one.
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edge.errors import ModelError, UsageError
+import numpy as np
+
+from edge.errors import FloraError, ModelError, UsageError
 from training.keras import keras, tf
 
 FEATURES = "features"  # name of the layer whose output the head reads
@@ -110,7 +114,7 @@ def _trunk(backbone: str, alpha: float, size: int, weights: str | None) -> Any:
     try:
         return maker(input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=weights)
     except ValueError as error:
-        raise UsageError(f"{backbone} with --alpha {alpha} --size {size}: {_first_line(error)}") from error
+        raise UsageError(f"{backbone} with --alpha {alpha} --size {size}: {first_line(error)}") from error
 
 
 def _imagenet(backbone: str, alpha: float, size: int) -> Any:
@@ -120,10 +124,13 @@ def _imagenet(backbone: str, alpha: float, size: int) -> Any:
 def _downloaded(make: Callable[[], Any], what: str) -> Any:
     """Run a Keras constructor that takes its weights from Keras' cache or the network."""
     try:
-        return make()
-    except Exception as error:
+        with contextlib.redirect_stdout(sys.stderr):  # Keras' progress bar
+            return make()
+    except FloraError:
+        raise
+    except Exception as error:  # Keras raises a bare Exception when a download fails
         raise ModelError(
-            f"no ImageNet weights for {what}: {_first_line(error)}; without a network put Keras' weights file into "
+            f"no ImageNet weights for {what}: {first_line(error)}; without a network put Keras' weights file into "
             f"{Path.home() / '.keras' / 'models'}, or train with --weights FILE"
         ) from error
 
@@ -132,20 +139,23 @@ def _from_file(backbone: str, alpha: float, size: int, path: Path) -> Any:
     if not path.is_file():
         raise ModelError(f"--weights {path}: no such file; expected imagenet, none or a Keras weights file (.h5)")
     trunk = _trunk(backbone, alpha, size, None)
-    before = [variable.numpy() for variable in trunk.weights]
+    # Keras passes in silence over layers that the file lacks: what is still NaN afterwards was not in it.
+    trunk.set_weights([np.full(variable.shape, np.nan, np.float32) for variable in trunk.weights])
     try:
-        trunk.load_weights(path, by_name=True)
+        trunk.load_weights(str(path), by_name=True)
     except (ValueError, OSError, KeyError) as error:
         raise ModelError(
-            f"--weights {path}: does not fit {backbone} with alpha {alpha} ({_first_line(error)})"
+            f"--weights {path}: does not fit {backbone} with alpha {alpha} ({first_line(error)})"
         ) from error
-    untouched = sum(bool((old == new.numpy()).all()) for old, new in zip(before, trunk.weights, strict=True))
-    if untouched:
+    missing = sum(bool(np.isnan(array).any()) for array in trunk.get_weights())
+    if missing:
         raise ModelError(
-            f"--weights {path}: {untouched} of {len(before)} tensors of {backbone} {alpha} are not in it; is it another network's?"
+            f"--weights {path}: {missing} of the {len(trunk.weights)} tensors of {backbone} {alpha} are not in it; "
+            "is it another network's?"
         )
     return trunk
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its kind when it has none: TensorFlow's run over many."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -67,7 +67,7 @@ def open_keras(model: str, *, threshold: float | None = None) -> KerasClassifier
 def read_labels(path: Path) -> tuple[str, ...]:
     """Read a labels.txt, one label a line. Raises ModelError when it is missing or empty."""
     try:
-        labels = tuple(path.read_text(encoding="utf-8").split("\n")[:-1])
+        labels = tuple(path.read_text(encoding="utf-8").splitlines())
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); expected one label a line, beside the model") from error
     if not labels:

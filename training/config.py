@@ -10,6 +10,7 @@ from typing import Any
 
 from edge.errors import ModelError, UsageError
 from edge.options import option
+from training.plots import write_atomically
 
 BACKBONES = ("mobilenet_v2", "mobilenet")
 FORMAT = 1  # of config.json; a reader refuses a newer one
@@ -47,19 +48,26 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         limits: dict[str, tuple[float, float]] = {
-            "alpha": (0.1, 2.0), "size": (32, 512), "batch": (1, 4096), "head_epochs": (0, 10_000), "epochs": (0, 10_000),
-            "head_rate": (1e-8, 1.0), "rate": (1e-8, 1.0), "weight_decay": (0.0, 1.0), "label_smoothing": (0.0, 0.9),
-            "dropout": (0.0, 0.95), "average": (0.0, 0.99999), "patience": (1, 10_000), "crop": (0.01, 1.0),
-            "colour": (0.0, 3.0), "min_photos": (3, 10**9), "threads": (0, 1024), "seed": (0, 2**31 - 1),
+            "alpha": (0.1, 2.0), "size": (32, 512), "batch": (1, 4096), "head_epochs": (0, 10_000),
+            "epochs": (0, 10_000), "head_rate": (1e-8, 1.0), "rate": (1e-8, 1.0), "weight_decay": (0.0, 1.0),
+            "label_smoothing": (0.0, 0.9), "dropout": (0.0, 0.95), "average": (0.0, 0.99999),
+            "patience": (1, 10_000), "crop": (0.01, 1.0), "colour": (0.0, 3.0), "min_photos": (3, 10**9),
+            "threads": (0, 1024), "seed": (0, 2**31 - 1),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
             if not low <= value <= high:
                 raise UsageError(f"--{name.replace('_', '-')} {value}: expected a value from {low:g} to {high:g}")
+        if self.backbone not in BACKBONES:
+            raise UsageError(f"--backbone {self.backbone}: expected one of {', '.join(BACKBONES)}")
         if self.size % 32:
             raise UsageError(f"--size {self.size}: expected a multiple of 32, the backbone's total stride")
         if self.epochs == 0 and self.head_epochs == 0:
             raise UsageError("--epochs 0 with --head-epochs 0 trains nothing; raise one of them")
+        if self.epochs == 0 and self.from_scratch:
+            raise UsageError(
+                "--epochs 0 with --weights none trains nothing: a head needs a trained backbone; raise --epochs"
+            )
 
     @property
     def from_scratch(self) -> bool:
@@ -78,7 +86,10 @@ def read_config(run: Path) -> TrainConfig:
     known = {field.name for field in dataclasses.fields(TrainConfig)}
     if set(content) != known:
         raise ModelError(f"{run / 'config.json'}: unexpected or missing fields {sorted(set(content) ^ known)}")
-    return TrainConfig(**content)
+    try:
+        return TrainConfig(**content)
+    except (TypeError, UsageError) as error:  # written by hand
+        raise ModelError(f"{run / 'config.json'}: holds an impossible value ({error})") from error
 
 
 def numbered(parent: Path, name: str) -> Path:
@@ -90,10 +101,8 @@ def numbered(parent: Path, name: str) -> Path:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write JSON to a temporary name and rename."""
-    partial = path.with_name(path.name + ".part")
-    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    """Write JSON to a temporary name and rename. Raises OutputError when it cannot be written."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
 def read_json(path: Path, expected: str) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from training.config import TrainConfig, write_json
 from training.fit import Stages, Trained, load_model, predict, silent
 from training.keras import tf
 from training.photos import counts, imbalance_warning
-from training.pipeline import MARGIN, Augmentation, augment, device_views
+from training.pipeline import MARGIN, Augmentation, augment, device_views, mix
 from training.plots import write_atomically
 from training.report import write_report
 
@@ -144,14 +144,13 @@ def _mistakes(
 
 
 def _samples(trained: Trained, root: Path) -> list[plots.Tile]:
-    """A few training photos, augmented as in the first epoch."""
+    """A few training photos, exactly as the first epoch of fine-tuning sees them."""
     config: TrainConfig = trained.config
-    how = Augmentation(config.size, config.crop, config.colour, 0.0, 1)
+    how, first_epoch = Augmentation(config.size, config.crop, config.colour, 0.0, 1), mix(config.seed, 0)
     train = [photo for photo in trained.photos if photo.split == "train"]
-    picked = train[:: max(1, len(train) // SAMPLES)][:SAMPLES]
     tiles = []
-    for number, photo in enumerate(picked):
+    for number, photo in list(enumerate(train))[:: max(1, len(train) // SAMPLES)][:SAMPLES]:
         wide = geometry.resize_short_side(geometry.read_photo(root / photo.path), round(config.size * MARGIN))
-        image, _ = augment(tf.constant(np.ascontiguousarray(wide[..., ::-1])), number, how, seed=config.seed)
+        image, _ = augment(tf.constant(np.ascontiguousarray(wide[..., ::-1])), number, how, seed=first_epoch)
         tiles.append((((image.numpy() + 1.0) * 127.5).round().astype(np.uint8), photo.label))
     return tiles

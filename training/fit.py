@@ -6,7 +6,11 @@ result in the run folder under its final name only when it is whole, so a run ki
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,18 +22,20 @@ from numpy.typing import NDArray
 from edge.errors import ModelError, OutputError
 from edge.manifest import Photo, read_manifest, write_manifest
 from training import backbone
-from training.checkpoint import Progress, State, load_state, save_arrays
+from training.checkpoint import Progress, State, load_arrays, load_state, save_arrays, save_state
 from training.config import TrainConfig
 from training.keras import keras, tf
 from training.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase, softmax
 from training.photos import Survey, class_weights, find_photos, split
 from training.pipeline import Augmentation, build_cache, device_views, epoch_batches, normalise
+from training.plots import write_atomically
 from training.strategy import Devices, choose_devices
 
 Bar = Callable[..., None]  # (done, total, note)
 Stages = Callable[[str], Bar]  # opens a progress bar for a named stage
 
 HEAD, FINE_TUNE = "head", "fine-tune"
+CHECKPOINT, FEATURES = "checkpoint", "features.npz"  # the folder in a run, and the head phase's inputs in it
 PREDICT_BATCH = 64
 
 
@@ -48,6 +54,7 @@ class Trained:
     devices: str
     history: tuple[dict[str, Any], ...]
     best_epoch: int
+    is_chief: bool = True  # False on the helpers of a training on several machines: they write nothing
 
 
 @dataclass
@@ -79,7 +86,7 @@ class _Job:
 def fit(
     config: TrainConfig, run: Path, cache: Path, stages: Stages = silent, tell: Callable[[str], None] = lambda _: None
 ) -> Trained:
-    """Train as `config` says, into the folder `run`; goes on from whatever an earlier call with the same arguments left there.
+    """Train as `config` says, into the folder `run`; goes on from what an earlier call with the same config left there.
 
     `tell` is given what a person should know: the devices, what was left out. Raises PhotoError for photos that
     cannot be trained on, ModelError for weights that do not fit, OutputError for a full or unwritable disk.
@@ -89,14 +96,22 @@ def fit(
     devices = choose_devices(mixed_precision=config.mixed_precision, threads=config.threads)
     tell(f"devices: {devices.description}")
     keras.utils.set_random_seed(config.seed)
-    state_path = run / "checkpoint" / "state.npz"
+    state_path = run / CHECKPOINT / "state.npz"
     state = load_state(state_path) or State(Progress(), [], [], [], [])
     by_split = {name: [photo for photo in photos if photo.split == name] for name in ("train", "validation", "test")}
     job = _Job(config, by_split, labels, Path(config.photos), run, cache, state, stages)
     if not (run / "model.keras").exists():
         _train(job, devices, state_path)
     history = tuple(state.progress.history)
-    return Trained(run, config, labels, photos, devices.description, history, state.progress.best_epoch)
+    if not history:
+        raise ModelError(
+            f"{run}: the training has finished, but {state_path} with its history is gone; start a new run"
+        )
+    if devices.is_chief:
+        _forget_tensors(state_path, state)
+    return Trained(
+        run, config, labels, photos, devices.description, history, state.progress.best_epoch, devices.is_chief
+    )
 
 
 def list_photos(config: TrainConfig, run: Path, stages: Stages, tell: Callable[[str], None]) -> tuple[Photo, ...]:
@@ -127,12 +142,19 @@ def _train(job: _Job, devices: Devices, state_path: Path) -> None:
     if config.epochs:
         with devices.strategy.scope():
             network, phase = _network(job, model)
-        validation = Validation(lambda: predict(model, validation_views), job.truth("validation"))
-        bar = job.stages("fine-tuning")
-        run_phase(network, phase, _epochs(job, model), validation, job.state, saved, bar)
+        infer, batches = predictor(model), _epochs(job, model)
+        validation = Validation(lambda: infer(validation_views), job.truth("validation"))
+        run_phase(network, phase, batches, validation, job.state, saved, job.stages("fine-tuning"))
         network.set_weights(job.state.best)
     if devices.is_chief:
         _save_model(model, config, len(job.labels), job.run / "model.keras")
+
+
+def _forget_tensors(path: Path, state: State) -> None:
+    """Shrink the checkpoint of a finished training from megabytes to its history: there is nothing to go on with."""
+    if state.weights:
+        save_state(path, State(state.progress, [], [], [], []))
+    path.with_name(FEATURES).unlink(missing_ok=True)
 
 
 def _fresh_model(config: TrainConfig, num_classes: int) -> Any:
@@ -181,7 +203,7 @@ def _train_head(job: _Job, model: Any, validation_views: NDArray[np.uint8], save
     config, state = job.config, job.state
     if state.progress.phase == FINE_TUNE:
         return
-    train, validation = _features(job, model, validation_views)
+    train, validation = _features(job, model, validation_views, is_kept=saved is not None)
     truth, weights = job.truth("train"), job.loss_weights()
     head = averaged_model(backbone.head_model(train.shape[1], len(job.labels)))
     phase = _phase(config, HEAD, config.head_epochs, config.head_rate, -(-len(train) // config.batch))
@@ -191,9 +213,8 @@ def _train_head(job: _Job, model: Any, validation_views: NDArray[np.uint8], save
     def batches(epoch: int) -> Any:
         draws = np.random.default_rng([config.seed, epoch])
         order = draws.permutation(len(train))
-        keep = (draws.random(train.shape, np.float32) >= config.dropout).astype(np.float32) / np.float32(
-            1 - config.dropout
-        )
+        is_kept = draws.random(train.shape, np.float32) >= config.dropout
+        keep = is_kept.astype(np.float32) / np.float32(1 - config.dropout)
         targets = np.eye(len(job.labels), dtype=np.float32)[truth[order]]
         return tf.data.Dataset.from_tensor_slices(((train[order], keep), targets, weights[order])).batch(config.batch)
 
@@ -204,31 +225,40 @@ def _train_head(job: _Job, model: Any, validation_views: NDArray[np.uint8], save
 
 
 def _features(
-    job: _Job, model: Any, validation_views: NDArray[np.uint8]
+    job: _Job, model: Any, validation_views: NDArray[np.uint8], *, is_kept: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Pooled features (n, channels) of train and validation photos as the device sees them; kept in the run folder."""
-    path = job.run / "checkpoint" / "features.npz"
+    path = job.run / CHECKPOINT / FEATURES
     if path.exists():
-        with np.load(path) as file:
-            return file["train"], file["validation"]
-    extractor = backbone.feature_model(model)
+        features = load_arrays(path)
+        return features["train"], features["validation"]
+    extract = predictor(backbone.feature_model(model))
     train_views = job.views("train")
-    bar = job.stages("computing features")
-    train = predict(extractor, train_views, bar)
-    validation = predict(extractor, validation_views)
-    save_arrays(path, train=train, validation=validation)
+    train = extract(train_views, job.stages("computing features"))
+    validation = extract(validation_views)
+    if is_kept:
+        save_arrays(path, train=train, validation=validation)
     return train, validation
 
 
 def predict(model: Any, views: NDArray[np.uint8], progress: Bar | None = None) -> NDArray[np.float32]:
     """Outputs (n, channels) of a Keras model for RGB uint8 (n, N, N, 3), normalised on the way."""
+    return predictor(model)(views, progress)
+
+
+def predictor(model: Any) -> Callable[..., NDArray[np.float32]]:
+    """`predict` for one model, traced once for many calls: it follows the model's weights as they change."""
     infer = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
-    outputs = []
-    for start in range(0, len(views), PREDICT_BATCH):
-        outputs.append(infer(normalise(views[start : start + PREDICT_BATCH])).numpy())
-        if progress is not None:
-            progress(min(start + PREDICT_BATCH, len(views)), len(views))
-    return np.asarray(np.concatenate(outputs), np.float32)
+
+    def run(views: NDArray[np.uint8], progress: Bar | None = None) -> NDArray[np.float32]:
+        outputs = []
+        for start in range(0, len(views), PREDICT_BATCH):
+            outputs.append(infer(normalise(views[start : start + PREDICT_BATCH])).numpy())
+            if progress is not None:
+                progress(min(start + PREDICT_BATCH, len(views)), len(views))
+        return np.asarray(np.concatenate(outputs), np.float32)
+
+    return run
 
 
 def load_model(folder: Path, name: str = "model.keras") -> Any:
@@ -240,8 +270,10 @@ def load_model(folder: Path, name: str = "model.keras") -> Any:
         )
     try:
         return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}: cannot be read as a Keras model ({str(error).splitlines()[0][:160]})") from error
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise ModelError(
+            f"{path}: cannot be read as a Keras model ({backbone.first_line(error)}); train again with: flora train"
+        ) from error
 
 
 def _save_model(model: Any, config: TrainConfig, num_classes: int, path: Path) -> None:
@@ -254,17 +286,15 @@ def _save_model(model: Any, config: TrainConfig, num_classes: int, path: Path) -
         plain.save(partial)
         partial.replace(path)
     except OSError as error:
-        raise OutputError(f"{path}: the model cannot be written ({error.strerror or error})") from error
+        with contextlib.suppress(OSError):  # the first error is the one to tell
+            partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"{path}: the model cannot be written ({error.strerror or backbone.first_line(error)}); "
+            "free some space, then go on with --resume"
+        ) from error
 
 
 def _write_left_out(path: Path, survey: Survey) -> None:
-    """One line per file that training does not use, with the reason."""
-    rows = [(entry.path, entry.reason) for entry in survey.rejected]
-    rows += [(copy.path, f"the same bytes as {copy.kept}") for copy in survey.duplicates]
-    rows += [
-        (name, "the same picture is filed under several classes") for odd in survey.contradictions for name in odd.paths
-    ]
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([("path", "reason"), *rows])
-    partial.replace(path)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("path", "reason"), *survey.left_out])
+    write_atomically(path, text.getvalue().encode())

@@ -67,7 +67,7 @@ def flower_photos(
     download = _Download(url, size, sha256, photos, timeout_s, progress or (lambda done, total: None))
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        with _only_one(cache / f".{NAME}.lock"):
+        with only_one(cache / f".{NAME}.lock"):
             if not photos.is_dir():  # another process may have fetched it while this one waited
                 _fetch(download)
                 _check(download)
@@ -121,7 +121,7 @@ class _ConnectionLost(Exception):
 
 
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
+def only_one(lock: Path) -> Iterator[None]:
     """Wait until no other process, such as another worker of the same training, holds the lock."""
     with lock.open("w") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)

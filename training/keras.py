@@ -14,16 +14,18 @@ from edge.errors import DependencyError
 
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in {"1", "true", "True"}:
     raise DependencyError(
-        "TensorFlow was imported before Flora and so chose Keras 3; expected Keras 2: import training.keras first, or set TF_USE_LEGACY_KERAS=1"
+        "TensorFlow was imported before Flora and so chose Keras 3; expected Keras 2: "
+        "import training.keras first, or set TF_USE_LEGACY_KERAS=1"
     )
 for _package in ("tensorflow", "tf_keras"):
     if importlib.util.find_spec(_package) is None:
         raise DependencyError(
-            f"{_package} is not installed; this verb needs it: pip install 'flora[headless,train,export]'"
+            f"{_package} is not installed; this verb needs it: pip install 'flora-edge[headless,train,export]'"
         )
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's greetings are not news to a person
+# What is fatal comes as an exception too; the rest of the log is TensorFlow talking to itself.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import tensorflow as tf  # noqa: E402
 import tf_keras as keras  # noqa: E402

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import ModelError, UsageError
 from training.checkpoint import Progress, State, save_state
 from training.keras import keras, tf
 
@@ -44,7 +45,7 @@ class Validation:
     truth: NDArray[np.int64]
 
 
-class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
+class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):
     """Linear warm-up over `warm` steps, then a half cosine to zero at `total` steps."""
 
     def __init__(self, peak: float, warm: int, total: int) -> None:
@@ -59,7 +60,7 @@ class WarmCosine(keras.optimizers.schedules.LearningRateSchedule):  # type: igno
         return {"peak": self.peak, "warm": self.warm, "total": self.total}
 
 
-class AveragedModel(keras.Model):  # type: ignore[misc]
+class AveragedModel(keras.Model):
     """A functional model whose training step also keeps an exponential moving average of every variable.
 
     BatchNorm's moving statistics are averaged along with the weights they belong to.
@@ -72,7 +73,7 @@ class AveragedModel(keras.Model):  # type: ignore[misc]
             for value in self.weights
         ]
         # Behind a closure, so that Keras does not take the average for weights of the model.
-        self._shadows = lambda: shadows
+        self._shadows: Callable[[], list[Any]] = lambda: shadows
         self._momentum = momentum
 
     def train_step(self, data: Any) -> Any:
@@ -131,7 +132,8 @@ def run_phase(
     """Train until the phase's epochs are done or its patience is over; `state` ends with the best weights.
 
     `batches(epoch)` gives the epoch's dataset. A `state` of this phase is gone on from; one of another
-    phase keeps its history only. After each epoch the state is saved to `path` (None: nowhere).
+    phase keeps its history only. After each epoch the state is saved to `path` (None: nowhere). Raises UsageError
+    when the loss is no number any more.
     """
     if state.progress.phase == phase.name:
         _restore(model, state)
@@ -141,14 +143,17 @@ def run_phase(
         if epoch - state.progress.best_epoch >= phase.patience:
             break
         started = clock()
-        note = f"{phase.name} epoch {epoch + 1}/{phase.epochs}"
-        logs = model.fit(
-            batches(epoch), verbose=0, callbacks=[step_callback(progress, phase.steps, note)] if progress else []
-        ).history
+        logs = model.fit(batches(epoch), verbose=0, callbacks=_bars(progress, phase, epoch, state)).history
         loss, accuracy = _validate(model, validation, phase.label_smoothing)
+        if not math.isfinite(loss):
+            raise UsageError(
+                f"{phase.name} epoch {epoch + 1}: the validation loss is {loss}, expected a number; "
+                "give a lower learning rate: --rate, --head-rate"
+            )
         row = {
-            "phase": phase.name, "epoch": epoch + 1, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1], "val_loss": loss,
-            "val_accuracy": accuracy, "learning_rate": float(model.optimizer.learning_rate), "seconds": round(clock() - started, 2),
+            "phase": phase.name, "epoch": epoch + 1, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1],
+            "val_loss": loss, "val_accuracy": accuracy, "learning_rate": float(model.optimizer.learning_rate),
+            "seconds": round(clock() - started, 2),
         }  # fmt: skip
         _record(model, state, row)
         if path is not None:
@@ -188,24 +193,39 @@ def _record(model: AveragedModel, state: State, row: dict[str, Any]) -> None:
 
 
 def _restore(model: AveragedModel, state: State) -> None:
-    model.set_weights(state.weights)
-    model.restore_average(state.average)
-    for variable, array in zip(model.optimizer.variables(), state.optimizer, strict=True):
-        variable.assign(array)
+    try:
+        model.set_weights(state.weights)
+        model.restore_average(state.average)
+        for variable, array in zip(model.optimizer.variables(), state.optimizer, strict=True):
+            variable.assign(array)
+    except ValueError as error:
+        raise ModelError(
+            "the checkpoint is that of another network than config.json asks for; start a new run"
+        ) from error
 
 
-def step_callback(progress: StepProgress, steps: int, note: str) -> Any:
-    """A Keras callback that hands each of an epoch's `steps` to a progress bar."""
-    return _Steps(progress, steps, note)
+def step_callback(progress: StepProgress, steps: int, note: str, *, before: int = 0) -> Any:
+    """A Keras callback that hands each step to a progress bar: `steps` in all, `before` of them in earlier epochs."""
+    return _Steps(progress, steps, note, before)
 
 
-class _Steps(keras.callbacks.Callback):  # type: ignore[misc]
+def _bars(progress: StepProgress | None, phase: Phase, epoch: int, state: State) -> list[Any]:
+    """One bar for the whole phase, so that the time left is the phase's; it names the last validation accuracy."""
+    if progress is None:
+        return []
+    note = f"epoch {epoch + 1}/{phase.epochs}"
+    if epoch > 0:
+        note += f"  validation {state.progress.history[-1]['val_accuracy']:.1%}"
+    return [step_callback(progress, phase.steps * phase.epochs, note, before=epoch * phase.steps)]
+
+
+class _Steps(keras.callbacks.Callback):
     """Hands each step to a progress bar."""
 
-    def __init__(self, progress: StepProgress, total: int, note: str) -> None:
+    def __init__(self, progress: StepProgress, total: int, note: str, before: int) -> None:
         super().__init__()
-        self.progress, self.total, self.note = progress, total, note
+        self.progress, self.total, self.note, self.before = progress, total, note, before
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         loss = (logs or {}).get("loss", math.nan)
-        self.progress(batch + 1, self.total, f"{self.note} loss {loss:.3f}")
+        self.progress(self.before + batch + 1, self.total, f"{self.note}  loss {loss:.3f}")

@@ -71,6 +71,14 @@ class Survey:
     duplicates: tuple[Duplicate, ...]
     contradictions: tuple[Contradiction, ...]
 
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """(path, reason) of every file that training does not use."""
+        rows = [(entry.path, entry.reason) for entry in self.rejected]
+        rows += [(copy.path, f"the same bytes as {copy.kept}") for copy in self.duplicates]
+        reason = "the same picture is filed under several classes"
+        return rows + [(path, reason) for odd in self.contradictions for path in odd.paths]
+
 
 def find_photos(root: str | Path, min_per_class: int = 10, progress: Progress | None = None) -> Survey:
     """Survey a folder of class folders: decode every photo, list what cannot be used, and why.

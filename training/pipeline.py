@@ -2,7 +2,8 @@
 
 In:  photo files of a manifest, decoded once through edge.geometry.
 Out: a cache of TFRecord shards (short side a little over the input size, aspect kept), and from it, for
-     each epoch, batches ((float32 (batch, N, N, 3) in [-1, 1], keep mask (batch, channels)), one-hot (batch, num_classes), weight).
+     each epoch, batches ((float32 (batch, N, N, 3) in [-1, 1], keep mask (batch, channels)), one-hot
+     (batch, num_classes), weight (batch,)).
 
 Every random draw is a function of (seed, epoch, photo), never of a generator's state: a run that was
 killed and resumed sees exactly what an uninterrupted one would have seen.
@@ -24,6 +25,8 @@ from numpy.typing import NDArray
 
 from edge import geometry
 from edge.errors import OutputError, PhotoError
+from training.backbone import first_line
+from training.flowers import only_one
 from training.keras import tf
 
 MARGIN = 8 / 7  # short side of a cached photo over the input size: room for crops, 256 for 224
@@ -69,21 +72,27 @@ def build_cache(
 ) -> Path:
     """Decode photos once into TFRecord shards below `folder`; returns the cache's own folder.
 
-    The folder's name is a hash of the photos, their order and the size, so a cache is never stale, and two runs share it. Raises PhotoError for a
-    photo that changed since it was listed, OutputError when the disk is full.
+    The folder's name is a hash of the photos, their order and the size, so a cache is never stale, and two runs
+    share it; one builds it while the other waits. Raises PhotoError for a photo that changed since it was listed,
+    OutputError when the disk is full.
     """
     short_side = round(size * MARGIN)
     key = hashlib.sha256(json.dumps([geometry.RULE, short_side, list(hashes)]).encode()).hexdigest()[:16]
     cache = folder / f"{short_side}px-{key}"
     if (cache / "complete").exists():
+        if progress is not None:
+            progress(len(paths), len(paths))
         return cache
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        _write_shards(cache, root, list(paths), list(hashes), short_side, progress)
-        (cache / "complete").touch()
+        with only_one(folder / f".{cache.name}.lock"):
+            if not (cache / "complete").exists():  # another training may have made it while this one waited
+                _write_shards(cache, root, list(paths), list(hashes), short_side, progress)
+                (cache / "complete").touch()
     except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
         raise OutputError(
-            f"{cache}: the photo cache cannot be written ({error}); give a folder with room with --cache"
+            f"{cache}: the photo cache cannot be written ({reason}); give a folder with room with --cache"
         ) from error
     return cache
 
@@ -110,20 +119,26 @@ def epoch_batches(
     record_bytes = sum(Path(shard).stat().st_size for shard in shards) // members
     data = tf.data.TFRecordDataset([shards[i] for i in order]).map(_parse)
     data = data.shuffle(
-        min(members, SHUFFLE_BYTES // record_bytes + 1), seed=_mix(seed, epoch), reshuffle_each_iteration=False
+        min(members, SHUFFLE_BYTES // record_bytes + 1), seed=mix(seed, epoch), reshuffle_each_iteration=False
     )
 
     def vary(number: Any, shape: Any, pixels: Any) -> Any:
         photo = tf.reshape(tf.io.decode_raw(pixels, tf.uint8), shape)
-        image, keep = augment(photo, number, how, seed=_mix(seed, epoch))
+        image, keep = augment(photo, number, how, seed=mix(seed, epoch))
         return (image, keep), tf.one_hot(label_of[number], num_classes), weight_of[number]
 
     data = data.map(vary, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return data.batch(batch, drop_remainder=members >= batch).prefetch(2)
+    # Several machines share each batch out among them; by default they would share out the shards.
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    return data.batch(batch, drop_remainder=members >= batch).prefetch(2).with_options(options)
 
 
 def augment(photo: Any, number: Any, how: Augmentation, *, seed: int) -> tuple[Any, Any]:
-    """Vary one photo: RGB uint8 (H, W, 3) -> (float32 (size, size, 3) in [-1, 1], keep mask (channels,))."""
+    """Vary one photo: RGB uint8 (H, W, 3) -> (float32 (size, size, 3) in [-1, 1], keep mask (channels,)).
+
+    `seed` is `mix` of the run's seed and the epoch, `number` the photo's place among those of the training.
+    """
     key = tf.stack([tf.constant(seed, tf.int64), tf.cast(number, tf.int64)])
     draw = tf.random.stateless_uniform((9,), key)
     image = tf.cast(_random_crop(photo, how, draw), tf.float32) / 255.0
@@ -144,7 +159,8 @@ def _random_crop(photo: Any, how: Augmentation, draw: Any) -> Any:
     crop_h = tf.minimum(tf.sqrt(area) / stretch, height)
     crop_w = tf.minimum(tf.sqrt(area) * stretch, width)
     top, left = draw[2] * (height - crop_h), draw[3] * (width - crop_w)
-    top_i, left_i, h_i, w_i = (tf.cast(value, tf.int32) for value in (top, left, crop_h, crop_w))
+    top_i, left_i = tf.cast(top, tf.int32), tf.cast(left, tf.int32)
+    h_i, w_i = (tf.maximum(tf.cast(value, tf.int32), 1) for value in (crop_h, crop_w))
     return tf.image.resize(photo[top_i : top_i + h_i, left_i : left_i + w_i], (how.size, how.size), antialias=True)
 
 
@@ -157,7 +173,7 @@ def _recolour(image: Any, strength: float, draw: Any) -> Any:
     return tf.image.adjust_hue(image, 0.03 * strength * around[8])
 
 
-def _mix(seed: int, epoch: int) -> int:
+def mix(seed: int, epoch: int) -> int:
     """One 31-bit number out of two, so that neighbouring seeds and epochs share no draws."""
     return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0] >> 1)
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from edge.errors import UsageError
 from training.keras import keras, tf
 
 
@@ -32,8 +33,8 @@ def choose_devices(*, mixed_precision: bool, threads: int) -> Devices:
         tf.config.experimental.enable_op_determinism()
     precision = "mixed float16" if mixed else "float32"
     if "TF_CONFIG" in os.environ:
+        chief = is_chief()
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        chief = strategy.cluster_resolver.task_id in (None, 0)
         return Devices(
             strategy, f"{strategy.num_replicas_in_sync} devices on several machines, {precision}", mixed, chief
         )
@@ -44,9 +45,27 @@ def choose_devices(*, mixed_precision: bool, threads: int) -> Devices:
     return Devices(tf.distribute.get_strategy(), f"CPU, {os.cpu_count()} cores, {precision} (no GPU visible)", mixed)
 
 
+def is_chief() -> bool:
+    """Whether this process writes the run folder: it does unless TF_CONFIG makes it another's helper."""
+    try:
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        kind, index, jobs = resolver.task_type, resolver.task_id, resolver.cluster_spec().jobs
+    except (ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"TF_CONFIG is {os.environ.get('TF_CONFIG')!r} ({error}); expected JSON with cluster and task, "
+            "or take it out of the environment"
+        ) from error
+    return kind in {None, "", "chief"} or (kind == "worker" and index == 0 and "chief" not in jobs)
+
+
 def _limit_threads(threads: int) -> None:
-    tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(threads)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    except RuntimeError as error:
+        raise UsageError(
+            f"--threads {threads}: TensorFlow is running already and takes no other number; start a new process"
+        ) from error
 
 
 def _has_tensor_cores(gpu: Any) -> bool:

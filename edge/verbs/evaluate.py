@@ -11,6 +11,7 @@ example: flora evaluate runs/flowers
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 from dataclasses import asdict, dataclass
@@ -22,22 +23,24 @@ from numpy.typing import NDArray
 
 from edge import metrics
 from edge.classifier import PictureClassifier, open_classifier
+from edge.dependencies import first_line
 from edge.errors import ModelError, PhotoError, UsageError
-from edge.folder import labelled_files
-from edge.geometry import read_photo
+from edge.folder import checked_photo, labelled_files
+from edge.geometry import Picture
 from edge.manifest import SPLITS, read_manifest
 from edge.metrics import Scores
 from edge.progress import Progress
+from edge.source import quieten_opencv
 
 
 @dataclass(frozen=True)
 class Held:
-    """The photos to measure on: absolute paths and their labels."""
+    """The photos to measure on, and their labels."""
 
     paths: tuple[Path, ...]
     labels: tuple[str, ...]
     what: str
-    may_be_bad: bool = False  # a folder of somebody's may hold what is no photo; the photos of a run were checked
+    sha256s: tuple[str, ...] | None = None  # of a run's photos; None: a folder, which may hold what is no photo
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +61,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    quieten_opencv()
     models, folder = _sort_out(args.models)
-    held = _from_folder(folder) if folder else _from_run(args.run or _first_run(models), args.split, args.photos)
+    held = _held(args, models, folder)
     classifiers = [open_classifier(model) for model in models]
     _require_same_labels(held, classifiers)
     truth, answers = _answers(classifiers, held)
@@ -77,48 +81,72 @@ def run(args: argparse.Namespace) -> int:
 
 def _sort_out(models: list[str]) -> tuple[list[str], Path | None]:
     """Models first, then perhaps one folder of photos: a folder that is no run."""
-    last = Path(models[-1])
-    if last.is_dir() and not (last / "config.json").exists():
-        if len(models) == 1:
-            raise UsageError(f"{last}: a folder of photos but no model; expected: flora evaluate MODEL {last}")
-        return models[:-1], last
-    return models, None
-
-
-def _first_run(models: list[str]) -> str:
+    *others, last = models
+    folder = Path(last) if Path(last).is_dir() and not _is_run(last) else None
+    if folder:
+        if not others:
+            raise UsageError(f"{folder}: a folder of photos but no model; expected: flora evaluate MODEL {folder}")
+        models = others
     for model in models:
-        if (Path(model) / "config.json").exists():
-            return model
-    raise UsageError(
-        f"{models[0]}: on which photos? give --run RUN for a run's held-out ones, or a folder of class folders last"
-    )
+        if model != "imagenet" and not Path(model).exists():
+            raise ModelError(f"{model}: no such file or folder; expected: flora evaluate MODEL... [PHOTOS]")
+        if models.count(model) > 1:
+            raise UsageError(f"{model} is named {models.count(model)} times; expected different models to compare")
+    return models, folder
+
+
+def _is_run(model: str) -> bool:
+    return (Path(model) / "config.json").exists()
+
+
+def _held(args: argparse.Namespace, models: list[str], folder: Path | None) -> Held:
+    if folder is not None:
+        if args.run or args.photos:
+            raise UsageError(
+                f"{folder} and {'--run' if args.run else '--photos'} both name photos; expected one of them"
+            )
+        return _from_folder(folder)
+    run = args.run or next(filter(_is_run, models), None)
+    if run is None:
+        raise UsageError(
+            f"{models[0]}: on which photos? give --run RUN for a run's held-out ones, or a folder of class folders last"
+        )
+    return _from_run(run, args.split, args.photos)
 
 
 def _from_run(run: str, split: str, moved: str | None) -> Held:
     folder = Path(run)
     members = [photo for photo in read_manifest(folder / "manifest.csv") if photo.split == split]
     if not members:
-        raise ModelError(f"{folder / 'manifest.csv'}: lists no {split} photos")
-    try:
-        root = Path(moved or json.loads((folder / "config.json").read_text(encoding="utf-8"))["photos"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{folder / 'config.json'}: does not say where the photos are ({error}); give --photos FOLDER"
-        ) from error
+        raise ModelError(f"{folder / 'manifest.csv'}: lists no {split} photos; train again with: flora train")
+    root = Path(moved) if moved else _photos_of(folder / "config.json")
     missing = next((photo.path for photo in members if not (root / photo.path).exists()), None)
     if missing:
         raise PhotoError(f"{root / missing}: a photo of the run is gone; if the folder has moved give --photos FOLDER")
-    paths = tuple(root / photo.path for photo in members)
-    return Held(paths, tuple(photo.label for photo in members), f"{split} photos of {folder}")
+    return Held(
+        tuple(root / photo.path for photo in members),
+        tuple(photo.label for photo in members),
+        f"{split} photos of {folder}",
+        tuple(photo.sha256 for photo in members),
+    )
+
+
+def _photos_of(config: Path) -> Path:
+    try:
+        return Path(json.loads(config.read_text(encoding="utf-8"))["photos"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"{config}: does not say where the photos are ({first_line(error)}); give --photos FOLDER"
+        ) from error
 
 
 def _from_folder(folder: Path) -> Held:
     files, left_out = labelled_files(folder)
     for entry in left_out:
         print(f"left out {entry.path}: {entry.reason}", file=sys.stderr)
-    return Held(
-        tuple(path for path, _ in files), tuple(label for _, label in files), f"photos of {folder}", may_be_bad=True
-    )
+    if not files:
+        raise PhotoError(f"{folder}: its class folders hold no photos; expected JPEG, PNG, BMP or WebP files")
+    return Held(tuple(path for path, _ in files), tuple(label for _, label in files), f"photos of {folder}")
 
 
 def _require_same_labels(held: Held, classifiers: list[PictureClassifier]) -> None:
@@ -127,35 +155,50 @@ def _require_same_labels(held: Held, classifiers: list[PictureClassifier]) -> No
     for other in classifiers[1:]:
         if other.labels != first.labels:
             raise ModelError(
-                f"{other.name} knows {', '.join(other.labels[:6])}, {first.name} knows {', '.join(first.labels[:6])}; expected the same labels"
+                f"{other.name} knows {', '.join(other.labels[:6])}, {first.name} knows {', '.join(first.labels[:6])}; "
+                "expected the same labels in the same order"
             )
     strange = sorted(set(held.labels) - set(first.labels))
     if strange:
         raise PhotoError(
-            f"class {strange[0]} of the photos is not one of {first.name}'s labels: {', '.join(first.labels[:10])}"
+            f"class {strange[0]} of the photos is not one of {first.name}'s labels: {', '.join(first.labels[:10])}; "
+            "rename or move its folder, or take another model"
         )
 
 
 def _answers(classifiers: list[PictureClassifier], held: Held) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
-    """Class numbers (n,) and, of each model, probabilities (n, num_classes). Each photo is decoded once for all models."""
+    """Class numbers (n,) and each model's probabilities (n, num_classes). A photo is decoded once for all models."""
     labels, truth = classifiers[0].labels, []
     answers: list[list[NDArray[np.float32]]] = [[] for _ in classifiers]
     with Progress("measuring", len(held.paths)) as bar:
-        for number, (path, label) in enumerate(zip(held.paths, held.labels, strict=True), 1):
-            bar(number)
-            try:
-                frame = read_photo(path)
-            except PhotoError as error:
-                if not held.may_be_bad:
-                    raise
-                print(f"left out {error}", file=sys.stderr)
+        for number, label in enumerate(held.labels):
+            frame = _frame(held, number)
+            bar(number + 1)
+            if frame is None:
                 continue
             truth.append(labels.index(label))
             for answer, classifier in zip(answers, classifiers, strict=True):
                 answer.append(classifier(frame).probabilities)
     if not truth:
-        raise PhotoError(f"no usable photo among the {held.what}; expected a folder of class folders")
+        raise PhotoError(
+            f"none of the {len(held.paths)} {held.what} can be read; expected JPEG, PNG, BMP or WebP files"
+        )
     return np.array(truth, np.int64), [np.stack(answer) for answer in answers]
+
+
+def _frame(held: Held, number: int) -> Picture | None:
+    """One photo; None for what is none in somebody's folder. A run's photos were checked: there it is an error."""
+    path = held.paths[number]
+    try:
+        data, frame = checked_photo(path)
+    except PhotoError as error:
+        if held.sha256s is not None:
+            raise
+        print(f"left out {error}", file=sys.stderr)
+        return None
+    if held.sha256s is not None and hashlib.sha256(data).hexdigest() != held.sha256s[number]:
+        raise PhotoError(f"{path}: changed since the training; expected the photo that the run's manifest.csv lists")
+    return frame
 
 
 def _compare(truth: NDArray[np.int64], first: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, Any]:
@@ -170,11 +213,13 @@ def _compare(truth: NDArray[np.int64], first: NDArray[np.float32], other: NDArra
 
 def _text(what: str, results: dict[str, Scores], comparisons: list[dict[str, Any]]) -> str:
     parts = [f"{name} on {what}\n{scores.table()}" for name, scores in results.items()]
-    names = list(results)
-    for name, found in zip(names[1:], comparisons, strict=True):
+    first, *others = results
+    for name, found in zip(others, comparisons, strict=True):
         gap, test = found["difference"], found["mcnemar"]
         parts.append(
-            f"{name} against {names[0]}: {100 * gap['difference']:+.1f} points (95 % interval {100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}), "
-            f"same answer on {found['agreement']:.1%}; right where the other is wrong: {test['only_a']} against {test['only_b']} photos, McNemar p = {test['p_value']:.2g}"
+            f"{name} against {first}: {100 * gap['difference']:+.1f} points "
+            f"(95 % interval {100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}), "
+            f"same answer on {found['agreement']:.1%}; right where the other is wrong: "
+            f"{test['only_a']} against {test['only_b']} photos, McNemar p = {test['p_value']:.2g}"
         )
     return "\n\n".join(parts)

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
-from typing import Any
+from pathlib import Path
 
 from edge.classifier import Result, answer, open_classifier
-from edge.errors import FloraError, PhotoError, UsageError
-from edge.folder import photo_paths
-from edge.geometry import read_photo
+from edge.errors import PhotoError, UsageError
+from edge.folder import checked_photo, photo_paths
+from edge.source import quieten_opencv
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -36,42 +35,36 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.top < 1:
         raise UsageError(f"--top {args.top}: expected 1 or more")
+    quieten_opencv()
     paths = [path for spec in args.photos for path in photo_paths(spec)]
     classifier = open_classifier(args.model, threshold=args.threshold)
-    failed = 0
-    for path, result in _results(classifier, paths):
-        if isinstance(result, FloraError):
-            print(f"flora: {result}", file=sys.stderr)
-            failed += 1
-        elif args.json:
-            print(json.dumps(_record(path, result, args.top)))
-        else:
-            print(_text(path, result, args.top))
-    if failed:
-        print(f"flora: {failed} of {len(paths)} photos could not be read", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _results(classifier: Any, paths: list[str]) -> Iterator[tuple[str, Result | FloraError]]:
+    write = _json if args.json else _text
+    failed: list[PhotoError] = []
     for path in paths:
         try:
-            yield path, classifier(read_photo(path))
+            print(write(path, classifier(checked_photo(path)[1]), args.top), flush=True)
         except PhotoError as error:  # one bad photo among many is told, not fatal
-            yield path, error
+            if len(paths) == 1:
+                raise
+            print(f"left out {error}", file=sys.stderr)
+            failed.append(error)
+    if failed:
+        raise PhotoError(f"{len(failed)} of {len(paths)} photos could not be read, the first: {failed[0]}")
+    return 0
 
 
-def _record(path: str, result: Result, k: int) -> dict[str, Any]:
-    top = [{"label": label, "probability": round(p, 6)} for label, p in result.top(k)]
-    return {
-        "photo": path,
+def _json(path: Path, result: Result, k: int) -> str:
+    record = {
+        "photo": str(path),
         "answer": answer(result),
         "unknown": result.is_unknown,
-        "top": top,
+        "top": [{"label": label, "probability": round(p, 6)} for label, p in result.top(k)],
         "latency_ms": round(result.latency_ms, 3),
     }
+    return json.dumps(record)
 
 
-def _text(path: str, result: Result, k: int) -> str:
+def _text(path: Path, result: Result, k: int) -> str:
     width = max(len(label) for label, _ in result.top(k))
     lines = [f"  {label:<{width}}  {p:6.1%}  {'#' * round(30 * p)}" for label, p in result.top(k)]
     return "\n".join([f"{path}: {answer(result)}", *lines])

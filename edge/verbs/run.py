@@ -13,7 +13,6 @@ from contextlib import ExitStack
 from threading import Event
 
 from edge.classifier import open_classifier
-from edge.errors import UsageError
 from edge.live import LiveConfig, LiveSummary, run_live, stop_on_signals
 from edge.options import add_options, read_options
 from edge.sinks import Sink
@@ -52,12 +51,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     config = read_options(LiveConfig, args)
-    if args.threads is not None and args.threads < 1:
-        raise UsageError(f"--threads {args.threads}: expected 1 or more")
     classifier = open_classifier(args.model, threads=args.threads, threshold=args.threshold)
     with stop_on_signals() as stop, ExitStack() as undo:
-        sinks = _sinks(args, stop, undo)
+        # The source first: one that is not there leaves no empty output behind.
         source = open_source(args.source, realtime=args.realtime)
+        undo.callback(source.close)
+        sinks = _sinks(args, stop, undo)
         undo.pop_all()  # from here on the loop closes them
         summary = run_live(classifier, source, sinks, config=config, stop=stop)
     _tell(summary, args)
@@ -85,6 +84,9 @@ def _sinks(args: argparse.Namespace, stop: Event, undo: ExitStack) -> Sequence[S
 
 
 def _tell(summary: LiveSummary, args: argparse.Namespace) -> None:
+    """The summary, unless the run broke off before there was anything to sum up: then the error alone."""
+    if summary.error is not None and summary.frames <= 1:
+        return
     for line in (*summary.warnings, *summary.lines()):
         print(line, file=sys.stderr)
     for what in (args.jsonl, args.clip):

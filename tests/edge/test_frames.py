@@ -33,12 +33,9 @@ class FakeCamera:
         """Let so many grabs happen and wait until they have, and the thread is back for the next."""
         with self._changed:
             self._permits += frames
-            wanted = self.asked_after_permits()
+            wanted = self._permits + 1
             self._changed.notify_all()
             assert self._changed.wait_for(lambda: self.asked >= wanted or self.released, timeout=10)
-
-    def asked_after_permits(self) -> int:
-        return self._permits + 1
 
     def grab(self) -> bool:
         with self._changed:
@@ -55,6 +52,10 @@ class FakeCamera:
         with self._changed:
             self.released += 1
             self._changed.notify_all()
+
+    def wait_until_released(self) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.released, timeout=10)
 
     def let_go(self) -> None:
         with self._changed:
@@ -131,8 +132,7 @@ def test_the_last_frame_is_delivered_before_the_end(
 ) -> None:
     source, camera = newest(FakeCamera(last=6), may_end=may_end)
     camera.let_go()
-    while camera.released == 0:
-        pass
+    camera.wait_until_released()
     frame = source.read()
     assert frame is not None
     assert frame.number == 6
@@ -146,7 +146,7 @@ def test_the_last_frame_is_delivered_before_the_end(
 def test_a_waiting_read_returns_when_told_to_stop(newest: Callable[..., tuple[NewestSource, FakeCamera]]) -> None:
     source, _ = newest()
     stop, answers = threading.Event(), []
-    reader = threading.Thread(target=lambda: answers.append(source.read(stop)))
+    reader = threading.Thread(target=lambda: answers.append(source.read(stop)), daemon=True)
     reader.start()
     stop.set()
     reader.join(timeout=10)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from edge import progress
-from edge.progress import Progress
+from edge.progress import Progress, Stages
 
 
 class Clock:
@@ -186,3 +186,27 @@ def test_the_width_of_a_stream_without_a_terminal_is_the_usual_one(monkeypatch: 
     monkeypatch.undo()
     with open(os.devnull, "w", encoding="utf-8") as stream:  # noqa: PTH123 - os.devnull is no path of ours
         assert progress._columns(stream) == progress.FALLBACK_COLUMNS
+
+
+def test_stages_are_bars_one_after_another_with_lines_between() -> None:
+    pipe = io.StringIO()
+    with Stages(pipe) as stages:
+        stages("reading")(2, 4)
+        stages.tell("4 photos, 1 left out")
+        stages(
+            "training",
+        )(1, 1)
+    lines = [line.partition(" in ")[0] for line in pipe.getvalue().splitlines()]
+    assert lines == ["reading: 2/4", "reading: 2/4", "4 photos, 1 left out", "training: 1/1"]
+
+
+def test_stages_end_the_last_bar_also_after_an_error() -> None:
+    def fail() -> None:
+        with Stages(terminal) as stages:
+            stages("reading")(2, 4)
+            raise RuntimeError
+
+    terminal = Terminal()
+    with pytest.raises(RuntimeError):
+        fail()
+    assert terminal.getvalue().endswith("\n")

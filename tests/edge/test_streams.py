@@ -27,7 +27,7 @@ class MjpegServer:
         )
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         self._thread.start()
         self.address = f"http://127.0.0.1:{self._server.server_address[1]}/stream.mjpg"
 
@@ -164,10 +164,10 @@ def test_a_file_on_a_server_is_read_frame_by_frame(tmp_path: Path) -> None:
             """Keep the tests' output clean."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        source = open_source(f"http://127.0.0.1:{server.server_address[1]}/clip.avi")
-        levels = [int(frame.image_bgr[0, 0, 0]) for frame in read_all(source)]
-        server.shutdown()
-        thread.join()
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            source = open_source(f"http://127.0.0.1:{server.server_address[1]}/clip.avi")
+            levels = [int(frame.image_bgr[0, 0, 0]) for frame in read_all(source)]
+        finally:
+            server.shutdown()
     assert levels == list(range(40))

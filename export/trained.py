@@ -1,0 +1,99 @@
+"""A finished training, opened for export: its network, its configuration and its photos by split.
+
+In:  RUN with config.json, manifest.csv and model.keras, and the folder of its photos.
+Out: FinishedRun, whose parts are known to fit together and whose photos are all there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import ModelError, PhotoError
+from edge.manifest import SPLITS, Photo, Split, read_manifest
+from edge.quiet import quiet_stderr
+from training.backbone import batch_norms
+from training.config import TrainConfig, read_config
+from training.fit import Bar, load_model
+from training.pipeline import device_views
+
+
+@dataclass(frozen=True)
+class Views:
+    """Pictures as the device sees them, RGB uint8 (n, N, N, 3), and their class numbers (n,)."""
+
+    pictures: NDArray[np.uint8]
+    truth: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What export needs of a training."""
+
+    folder: Path
+    config: TrainConfig
+    model: Any
+    photos: tuple[Photo, ...]
+    labels: tuple[str, ...]  # in the order of the network's output
+    root: Path  # of the photos
+
+    def members(self, split: Split) -> list[Photo]:
+        return [photo for photo in self.photos if photo.split == split]
+
+    def truth(self, photos: list[Photo]) -> NDArray[np.int64]:
+        return np.array([self.labels.index(photo.label) for photo in photos], np.int64)
+
+    def views(self, photos: list[Photo], bar: Bar) -> Views:
+        """Read photos exactly as the device would."""
+        pictures = device_views(self.root, [photo.path for photo in photos], self.config.size, bar)
+        return Views(pictures, self.truth(photos))
+
+
+def open_run(folder: Path, moved_photos: str | None = None) -> FinishedRun:
+    """Open a run folder. `moved_photos` is where its photos are now, if not where they were.
+
+    Raises ModelError for a run that is not finished or whose parts do not fit, PhotoError when a photo is gone.
+    """
+    config = read_config(folder)
+    photos = read_manifest(folder / "manifest.csv")
+    labels, root = tuple(sorted({photo.label for photo in photos})), Path(moved_photos or config.photos)
+    with quiet_stderr():  # TensorFlow greets the devices when it first makes a tensor
+        model = load_model(folder)
+    run = FinishedRun(folder, config, model, photos, labels, root)
+    _require_fit(run)
+    _require_photos(run)
+    for layer in batch_norms(model):
+        layer.trainable = config.from_scratch  # as in training; model.keras does not keep it
+    return run
+
+
+def _require_fit(run: FinishedRun) -> None:
+    """The three files of a run must be of one training."""
+    for split in SPLITS:
+        if not run.members(split):
+            raise ModelError(f"{run.folder / 'manifest.csv'}: lists no {split} photos; train again with: flora train")
+    found, expected = _border(run.model), (run.config.size, len(run.labels))
+    if found != expected:
+        raise ModelError(
+            f"{run.folder}: model.keras is {found[0]} px with {found[1]} outputs, config.json and manifest.csv say "
+            f"{expected[0]} px with {expected[1]} classes; are they of one training? train again with: flora train"
+        )
+
+
+def _border(model: Any) -> tuple[int, int]:
+    """Side of the input in pixels, number of outputs."""
+    return int(model.input_shape[1]), int(model.output_shape[-1])
+
+
+def _require_photos(run: FinishedRun) -> None:
+    """Better now than minutes later. Looks only whether they are there: test photos are not read yet."""
+    missing = [photo.path for photo in run.photos if not (run.root / photo.path).is_file()]
+    if missing:
+        raise PhotoError(
+            f"{run.root / missing[0]}: no such photo ({len(missing)} of the run's {len(run.photos)} are missing); "
+            "if the folder has moved give --photos FOLDER"
+        )

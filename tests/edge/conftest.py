@@ -1,0 +1,67 @@
+"""A tiny model file, photos that it gets right, and the command as a function."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge.cli import main
+from tests.edge import tiny
+
+PROGRESS = re.compile(r"[\w ]+: \d+(/\d+)? in \d+:\d\d")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call of the command left."""
+
+    code: int
+    out: str
+    err: str  # what C++ wrote included, progress bars not
+
+    @property
+    def error(self) -> str:
+        """The message of a failure, which must be the only line on stderr; data must not have been written."""
+        assert self.code != 0, self.out
+        assert self.out == ""
+        lines = self.err.splitlines()
+        assert len(lines) == 1, self.err
+        assert lines[0].startswith("flora: ")
+        return lines[0].removeprefix("flora: ")
+
+
+Flora = Callable[..., Outcome]
+
+
+@pytest.fixture
+def flora(capfd: pytest.CaptureFixture[str]) -> Flora:
+    """Run `flora ...` in this process."""
+
+    def call(*arguments: str | Path) -> Outcome:
+        capfd.readouterr()
+        code = main([str(argument) for argument in arguments])
+        captured = capfd.readouterr()
+        lines = [line for line in captured.err.splitlines(keepends=True) if not PROGRESS.match(line)]
+        return Outcome(code, captured.out, "".join(lines))
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file that names the colour of a picture: red, green or blue."""
+    return tiny.write_model(tmp_path_factory.mktemp("model") / "colours.tflite")
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    """Two photos of each colour, in class folders; one blue one lies among the red."""
+    folder = tmp_path / "photos"
+    for colour in tiny.LABELS:
+        tiny.write_photo(folder / colour / "1.png", colour)
+        tiny.write_photo(folder / colour / "2.jpg", "blue" if colour == "red" else colour)
+    return folder

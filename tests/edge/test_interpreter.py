@@ -1,0 +1,154 @@
+"""The runtime: what it computes, what it refuses, and one line for each way in which it can be missing."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge import interpreter
+from edge.errors import DependencyError, FloraError, ModelError, UsageError
+from edge.interpreter import Interpreter, default_threads, runtime_version
+from tests.edge import tiny
+
+
+def one_line(caught: pytest.ExceptionInfo[FloraError]) -> str:
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_probabilities_are_those_computed_by_hand() -> None:
+    rgb = np.random.default_rng(1).integers(0, 256, (tiny.SIZE, tiny.SIZE, 3), np.uint8)
+    rgb[..., 1] //= 2
+    found = Interpreter(tiny.flatbuffer(), "m.tflite", threads=1)(rgb)
+    assert found.dtype == np.float32
+    assert found.shape == (3,)
+    np.testing.assert_allclose(found, tiny.expected(rgb), atol=1.01 / 256)
+
+
+def test_float_and_quantised_outputs_mean_the_same() -> None:
+    rgb = np.full((tiny.SIZE, tiny.SIZE, 3), (140, 120, 130), np.uint8)
+    quantised = Interpreter(tiny.flatbuffer(), "int8", threads=1)
+    floating = Interpreter(tiny.flatbuffer(output="FLOAT32"), "float", threads=1)
+    np.testing.assert_array_equal(quantised(rgb), floating(rgb))
+    assert quantised.output_quantization == (1 / 256, 0)
+    assert floating.output_quantization is None
+
+
+def test_the_borders_are_told() -> None:
+    found = Interpreter(tiny.flatbuffer((1, 16, 16, 3)), "m.tflite", threads=1)
+    assert (found.size, found.num_classes) == (16, 3)
+    assert found.input_quantization == pytest.approx((1 / 127.5, 128))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(
+            tiny.flatbuffer(dtype="FLOAT32", output="FLOAT32"), "its input is [1, 32, 32, 3] float32", id="float input"
+        ),
+        pytest.param(tiny.flatbuffer((1, 32, 24, 3)), "its input is [1, 32, 24, 3] uint8", id="input not square"),
+        pytest.param(tiny.flatbuffer((1, 3, 32, 32)), "its input is [1, 3, 32, 32] uint8", id="channels first"),
+        pytest.param(tiny.flatbuffer((1, 32, 32, 1)), "its input is [1, 32, 32, 1] uint8", id="grey input"),
+        pytest.param(tiny.flatbuffer((2, 32, 32, 3)), "its input is [2, 32, 32, 3] uint8", id="batch of two"),
+        pytest.param(tiny.flatbuffer(keep_dims=True), "its output is [1, 1, 1, 3] uint8", id="output no vector"),
+        pytest.param(tiny.flatbuffer(probabilities=(0.0, 0)), "its output is [1, 3] uint8", id="output without scale"),
+    ],
+)
+def test_a_model_with_other_borders_is_refused_in_one_line(content: bytes, message: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Interpreter(content, "m.tflite", threads=1)
+    assert one_line(caught).startswith(f"m.tflite: {message}; expected ")
+    assert "flora export" in one_line(caught)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "message"),
+    [([], [], "its input is missing"), ([0, 0], [0], "its input is [1, 32, 32, 3] uint8 and [1, 32, 32, 3] uint8")],
+    ids=["no input", "two inputs"],
+)
+def test_a_model_with_another_number_of_inputs_is_refused(inputs: list[int], outputs: list[int], message: str) -> None:
+    details = [{"shape": np.array([1, 32, 32, 3]), "dtype": np.uint8, "quantization": (1 / 256, 0)}]
+    with pytest.raises(ModelError, match="expected one picture") as caught:
+        interpreter._check_border("m", [details[i] for i in inputs], [details[i] for i in outputs])
+    assert one_line(caught).startswith(f"m: {message}; ")
+
+
+def test_a_model_that_the_runtime_refuses_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    content = tiny.flatbuffer().replace(b"TFL3", b"TFL1", 1)
+    with pytest.raises(ModelError, match=r"^m\.tflite: the runtime \S+ \S+ refuses it \(.+\); update it") as caught:
+        Interpreter(content, "m.tflite", threads=1)
+    one_line(caught)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("threads", [0, -1])
+def test_impossible_threads_are_refused(threads: int) -> None:
+    with pytest.raises(UsageError, match=rf"^--threads {threads}: expected 1 or more$"):
+        Interpreter(tiny.flatbuffer(), "m.tflite", threads=threads)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(None, 1), (2, 2), (4, 4), (64, 4)])
+def test_the_default_is_all_cores_up_to_four(cores: int | None, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert default_threads() == threads
+
+
+def test_the_runtime_says_its_name_and_version() -> None:
+    name, version = runtime_version().split(" ")
+    assert name in {"ai-edge-litert", "tflite-runtime"}
+    assert version.split(".")[0].isdigit()
+
+
+# Runtimes that are missing or broken
+
+
+def installed(*packages: str) -> Callable[[str], object]:
+    """A stand-in for find_spec on a machine that has these runtimes."""
+    return lambda name: find_spec("json") if name in packages else None
+
+
+def refusing(error: ImportError) -> Callable[[str], Any]:
+    def import_module(name: str) -> Any:
+        raise error
+
+    return import_module
+
+
+def test_no_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "find_spec", installed())
+    with pytest.raises(DependencyError, match="no TFLite runtime is installed") as caught:
+        Interpreter(b"", "m.tflite")
+    for extra in ("headless", "window", "legacy"):
+        assert f"'flora-edge[{extra}]'" in one_line(caught)
+
+
+def test_the_old_runtime_with_the_new_numpy_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "find_spec", installed("tflite_runtime"))
+    monkeypatch.setattr(np, "__version__", "2.4.6")
+    with pytest.raises(DependencyError, match=r"^tflite-runtime cannot work with NumPy 2\.4\.6; expected NumPy 1: pip"):
+        Interpreter(b"", "m.tflite")
+
+
+def test_a_broken_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interpreter, "find_spec", installed("ai_edge_litert", "tflite_runtime"))
+    monkeypatch.setattr(interpreter, "import_module", refusing(ImportError("libfoo.so: cannot open\nmore")))
+    with pytest.raises(DependencyError, match="ai_edge_litert is installed but cannot be loaded") as caught:
+        Interpreter(b"", "m.tflite")
+    assert "(libfoo.so: cannot open)" in one_line(caught)
+
+
+def test_the_old_runtime_is_taken_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(interpreter, "find_spec", installed("tflite_runtime"))
+    monkeypatch.setattr(np, "__version__", "1.26.4")
+    monkeypatch.setattr(
+        interpreter, "import_module", lambda name: asked.append(name) or importlib.import_module("json")
+    )
+    runtime_version()
+    assert asked == ["tflite_runtime.interpreter"]

@@ -1,0 +1,75 @@
+"""The device side where it lives: environments that hold the wheel and one extra, and no TensorFlow."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.road import Road
+from tests.scripts.live_agreement import held_out, squares, write_ffv1
+
+LEAST_AGREEMENT = 0.99  # of the top-1 answers of tflite-runtime with those of LiteRT
+
+
+def flora(python: Path, *arguments: str | Path, folder: Path) -> str:
+    """What a `flora` command of a device environment prints; it must succeed."""
+    command = [python, "-m", "edge.cli", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def is_importable(python: Path, module: str) -> bool:
+    code = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({module!r}) is None)"
+    return subprocess.run([python, "-c", code], timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.photos
+@pytest.mark.device
+def test_evaluate_predict_and_run_need_no_tensorflow(headless_python: Path, road: Road, tmp_path: Path) -> None:
+    assert not is_importable(headless_python, "tensorflow")
+    report = flora(headless_python, "evaluate", road.model, "--run", road.run, "--json", folder=tmp_path)
+    scores = json.loads(report)["models"][str(road.model)]
+    photos = held_out(road.run)
+    answers = [json.loads(line) for line in _predict(headless_python, road, photos, tmp_path).splitlines()]
+    right = sum(answer["answer"] == photo.parent.name for answer, photo in zip(answers, photos, strict=True))
+    assert right / len(photos) == pytest.approx(scores["top1"])
+    write_ffv1(tmp_path / "clip.mkv", squares(photos, 224))
+    lines = flora(headless_python, "run", road.model, "--source", "clip.mkv", "--json", folder=tmp_path).splitlines()
+    assert [json.loads(line)["label"] for line in lines] == [answer["answer"] for answer in answers]
+
+
+@pytest.mark.photos
+@pytest.mark.legacy
+@pytest.mark.device
+def test_the_old_runtime_gives_the_same_answers(
+    headless_python: Path, legacy_python: Path, road: Road, tmp_path: Path
+) -> None:
+    assert is_importable(legacy_python, "tflite_runtime")
+    assert not is_importable(legacy_python, "ai_edge_litert")
+    photos = sorted((road.run.parent / "photos").glob("*/*"))
+    new, old = (
+        [json.loads(line)["answer"] for line in _predict(python, road, photos, tmp_path).splitlines()]
+        for python in (headless_python, legacy_python)
+    )
+    agreed = sum(a == b for a, b in zip(new, old, strict=True))
+    assert len(photos) >= 300
+    assert agreed / len(photos) >= LEAST_AGREEMENT
+
+
+@pytest.mark.device
+def test_training_verbs_say_in_one_line_what_is_missing(headless_python: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos/a").mkdir(parents=True)
+    (tmp_path / "photos/b").mkdir()
+    command = [headless_python, "-m", "edge.cli", "train", "photos", "--out", "run"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "is not installed" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+
+
+def _predict(python: Path, road: Road, photos: list[Path], folder: Path) -> str:
+    return flora(python, "predict", "--model", road.model, "--json", *photos, folder=folder)
