@@ -230,9 +230,8 @@ def _is_text(value: Any) -> bool:
 def _are_labels(value: Any) -> bool:
     if not isinstance(value, list) or len(value) < 2:
         return False
-    return all(isinstance(label, str) and label and "\n" not in label for label in value) and len(set(value)) == len(
-        value
-    )
+    is_name = [isinstance(label, str) and label != "" and "\n" not in label for label in value]
+    return all(is_name) and len(set(value)) == len(value)
 
 
 def _are_tools(value: Any) -> bool:

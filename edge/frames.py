@@ -230,7 +230,7 @@ class PacedCapture:
     """A capture that delivers at `fps`, as the camera did that recorded it."""
 
     def __init__(self, capture: Capture, fps: float, *, clock: Clock, sleep: Sleep) -> None:
-        self.fps = fps if math.isfinite(fps) and 1 <= fps <= FASTEST_FPS else USUAL_FPS
+        self.fps = fps if 1 <= fps <= FASTEST_FPS else USUAL_FPS
         self._capture = capture
         self._clock = clock
         self._sleep = sleep

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -40,12 +39,11 @@ def read_options(config: type[Config], given: argparse.Namespace, **extra: Any) 
 def _add(parser: argparse.ArgumentParser, field: dataclasses.Field[Any], hint: Any) -> None:
     flag = "--" + field.name.replace("_", "-")
     help_text = str(field.metadata["help"]).replace("%", "%%")
-    if field.default is not None and hint is not bool:
+    if field.default is not None:
         help_text += f" (default: {field.default})"
     if hint is bool:
-        if sys.version_info >= (3, 13):  # until then argparse adds the default itself
-            help_text += f" (default: {field.default})"
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default, help=help_text)
+        action = parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default)
+        action.help = help_text  # set afterwards, because some Python versions add the default once more
         return
     kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
     parser.add_argument(

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorflow.lite.python.convert_phase import ConverterError
 
 from edge.dependencies import first_line
 from edge.errors import ModelError
@@ -20,6 +19,9 @@ from edge.interpreter import Interpreter
 from edge.quiet import quiet_stderr
 from training.keras import keras, tf
 from training.pipeline import normalise
+
+# isort: split
+from tensorflow.lite.python.convert_phase import ConverterError  # after training.keras, which chooses Keras 2
 
 PIXEL_SCALE = 1 / 127.5
 ZERO_POINTS = (127, 128)

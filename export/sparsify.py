@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tensorflow_model_optimization as tfmot
 
 from training.backbone import EVIDENCE
 from training.keras import keras
 from training.phase import StepProgress, WarmCosine, step_callback
+
+# isort: split
+import tensorflow_model_optimization as tfmot  # after training.keras, which chooses the Keras that it needs
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from training.config import TrainConfig, read_config
 from training.fit import Bar, load_model
 from training.pipeline import device_views
 
+FAST_MOMENTUM = 0.9  # of BatchNorm's moving statistics: pruning takes only a hundred steps or so, and they must settle
+
 
 @dataclass(frozen=True)
 class Views:
@@ -66,9 +68,15 @@ def open_run(folder: Path, moved_photos: str | None = None) -> FinishedRun:
     run = FinishedRun(folder, config, model, photos, labels, root)
     _require_fit(run)
     _require_photos(run)
-    for layer in batch_norms(model):
-        layer.trainable = config.from_scratch  # as in training; model.keras does not keep it
+    _prepare_fine_tuning(run)
     return run
+
+
+def _prepare_fine_tuning(run: FinishedRun) -> None:
+    """Let BatchNorm do in pruning what it did in training; model.keras does not keep it."""
+    for layer in batch_norms(run.model):
+        layer.trainable = run.config.from_scratch
+        layer.momentum = FAST_MOMENTUM
 
 
 def _require_fit(run: FinishedRun) -> None:

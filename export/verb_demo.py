@@ -18,7 +18,7 @@ from training.config import numbered
 if TYPE_CHECKING:
     from export.demo import Demo
 
-EPOCHS = 24
+EPOCHS = 26
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +40,9 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.out) if args.out else numbered(Path("runs"), "demo")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: there is something in it already; give another --out")
-    folder.mkdir(parents=True, exist_ok=True)
     from export.demo import demo
 
+    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
     with Stages() as stages:
         done = demo(folder, args.seed, args.epochs, stages, stages.tell)

@@ -12,11 +12,12 @@ import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
-from tests.road import Road, walk
+if TYPE_CHECKING:
+    from tests.road import Road
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
 
@@ -52,6 +53,8 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def road(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Road:
     """A run and a model file made from a part of the shared photos."""
+    from tests.road import walk  # it needs the project, which not every test of this file has
+
     return walk(shared, tmp_path_factory.mktemp("road"))
 
 

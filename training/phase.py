@@ -116,6 +116,10 @@ def prepare(model: AveragedModel, phase: Phase) -> None:
     # Keras wraps the optimizer for loss scaling itself under a float16 policy.
     model.compile(optimizer, loss, metrics=["accuracy"])
     model.optimizer.build(model.trainable_variables)
+    # Were the metrics made by the first batch, TensorFlow would trace the whole step a second time.
+    sample = tf.zeros((1, *model.output_shape[1:]))
+    model.compiled_loss.build(sample)
+    model.compiled_metrics.build(sample, sample)
     model.start_average(phase.average)
 
 

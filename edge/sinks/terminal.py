@@ -94,15 +94,11 @@ class TerminalSink:
             self._stream.write(text.encode(encoding, "replace").decode(encoding))
             self._stream.flush()
         except BrokenPipeError:
-            self._abandon()
+            abandon(self._stream)
             raise
         except OSError as error:
-            self._abandon()
+            abandon(self._stream)
             raise OutputError(f"the terminal view cannot be written ({error.strerror or error})") from error
-
-    def _abandon(self) -> None:
-        self._undrawn = None  # or closing would fail again
-        abandon(self._stream)
 
 
 def panel(decision: Decision, fps: float | None, cell: str) -> list[str]:

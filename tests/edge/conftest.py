@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import cv2
 import pytest
 
 from edge.cli import main
@@ -35,6 +37,15 @@ class Outcome:
 
 
 Flora = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def _opencv_speaks_again() -> Iterator[None]:
+    """The command silences OpenCV for its process, which here is that of the other tests as well."""
+    api: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # OpenCV 5, else 4
+    level = api.getLogLevel()
+    yield
+    api.setLogLevel(level)
 
 
 @pytest.fixture

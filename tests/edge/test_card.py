@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from edge.card import CARD, FORMAT, LABELS, LARGEST_ENTRY, Accuracy, labels_text, pack, read_model
+from edge.card import CARD, FORMAT, LABELS, LARGEST_ENTRY, Accuracy, ModelCard, labels_text, pack, read_model
 from edge.errors import ModelError
 from tests.edge import tiny
 
@@ -240,7 +240,7 @@ def test_what_is_no_card_is_one_line(text: bytes, message: str, tmp_path: Path) 
     assert refusal(path).startswith(message)
 
 
-@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(tiny.ModelCard)])
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(ModelCard)])
 def test_every_field_must_be_there(name: str, tmp_path: Path) -> None:
     content = json.loads(as_json())
     del content[name]

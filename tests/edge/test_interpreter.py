@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
+import json
 import os
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -87,6 +87,22 @@ def test_a_model_that_the_runtime_refuses_is_one_line(capfd: pytest.CaptureFixtu
     assert capfd.readouterr().err == ""
 
 
+def test_what_the_runtime_says_while_it_loads_is_held_back(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    class Runtime:
+        __name__ = "json"
+
+        def Interpreter(self, **options: object) -> None:
+            os.write(2, b"INFO: delegate created\n")
+            raise ValueError("its verdict")
+
+    monkeypatch.setattr(interpreter, "_runtime", Runtime)
+    with pytest.raises(ModelError, match=r"the runtime json refuses it \(its verdict\)"):
+        Interpreter(b"", "m.tflite")
+    assert capfd.readouterr().err == ""
+
+
 @pytest.mark.parametrize("threads", [0, -1])
 def test_impossible_threads_are_refused(threads: int) -> None:
     with pytest.raises(UsageError, match=rf"^--threads {threads}: expected 1 or more$"):
@@ -145,10 +161,13 @@ def test_a_broken_runtime_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_old_runtime_is_taken_where_there_is_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
+
+    def import_module(name: str) -> Any:
+        asked.append(name)
+        return json
+
     monkeypatch.setattr(interpreter, "find_spec", installed("tflite_runtime"))
     monkeypatch.setattr(np, "__version__", "1.26.4")
-    monkeypatch.setattr(
-        interpreter, "import_module", lambda name: asked.append(name) or importlib.import_module("json")
-    )
-    runtime_version()
+    monkeypatch.setattr(interpreter, "import_module", import_module)
+    assert runtime_version() == "json"
     assert asked == ["tflite_runtime.interpreter"]

@@ -89,3 +89,6 @@ def test_the_label_stays_known_to_those_who_ask_for_it() -> None:
 
 def test_top_is_ranked_and_ties_keep_the_order_of_the_labels() -> None:
     assert decision((0.25, 0.5, 0.25)).top(3) == [("roses", 0.5), ("daisy", 0.25), ("tulips", 0.25)]
+    labels = tuple(f"class {number}" for number in range(1000))
+    ties = decision([number % 2 / 500 for number in range(1000)], labels=labels).top(500)
+    assert [label for label, _ in ties] == list(labels[1::2])

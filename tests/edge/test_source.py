@@ -105,8 +105,10 @@ def test_a_folder_is_read_in_order_with_its_subfolders(tmp_path: Path) -> None:
         write_photo(tmp_path / name)
     (tmp_path / "notes.txt").write_text("no photo")
     (tmp_path / "d.png").mkdir()
-    frames = read_all(open_source(str(tmp_path)))
+    source = open_source(str(tmp_path))
+    frames = read_all(source)
     assert [frame.name for frame in frames] == ["a/1.PNG", "b/2.png", "c.png"]
+    assert not source.warnings
     assert [frame.number for frame in frames] == [0, 1, 2]
 
 

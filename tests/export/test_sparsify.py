@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from export import quantize
 from export.sparsify import Pruning, is_prunable, prune, sparsity_of
@@ -72,27 +73,23 @@ def test_wrappers_are_stripped(model: Any, pruned: Any) -> None:
 
 
 def test_pruned_network_is_no_larger_on_disk(model: Any, pruned: Any, tmp_path: Path) -> None:
-    plain = keras.models.clone_model(pruned)
-    plain.set_weights(pruned.get_weights())
-    model.save(tmp_path / "dense.keras", include_optimizer=False)
-    plain.save(tmp_path / "pruned.keras")
-    assert (tmp_path / "pruned.keras").stat().st_size <= (tmp_path / "dense.keras").stat().st_size
+    sizes = {}
+    for name, network in {"dense": model, "pruned": pruned}.items():
+        plain = keras.models.clone_model(network)  # without its optimizer
+        plain.set_weights(network.get_weights())
+        plain.save(tmp_path / f"{name}.keras")
+        sizes[name] = (tmp_path / f"{name}.keras").stat().st_size
+    assert sizes["pruned"] <= 1.01 * sizes["dense"]
 
 
-def test_pruned_int8_compresses_better_than_dense(
-    pruned: Any, calibration: Any, flatbuffers: dict[str, bytes]
-) -> None:
+def test_pruned_int8_compresses_better_than_dense(pruned: Any, calibration: Any, flatbuffers: dict[str, bytes]) -> None:
     sparse = quantize.convert_int8(pruned, calibration)
     assert len(gzip.compress(sparse, 9)) < len(gzip.compress(flatbuffers["int8"], 9))
     assert len(sparse) == pytest.approx(len(flatbuffers["int8"]), rel=0.02)
 
 
 def test_zeros_survive_quantisation(pruned: Any, calibration: Any) -> None:
-    interpreter = tf.lite.Interpreter(
-        model_content=quantize.convert_int8(pruned, calibration),
-        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-    )
-    interpreter.allocate_tensors()
+    interpreter: Any = Interpreter(model_content=quantize.convert_int8(pruned, calibration))
     shapes = {(32, 1, 1, 8): "expand", (16, 1, 1, 32): "project"}  # as TFLite has them: output channels first
     kernels = [d for d in interpreter.get_tensor_details() if tuple(d["shape"]) in shapes and d["dtype"] == np.int8]
     assert len(kernels) == len(shapes)
@@ -113,21 +110,19 @@ def test_batch_norms_train_in_pruning_only_if_they_did_before(model: Any, is_tra
         assert is_same is not is_trained, after.name
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
+@pytest.mark.parametrize("steps", [1, 2])
 def test_even_the_shortest_pruning_reaches_the_sparsity(steps: int, model: Any) -> None:
     how = Pruning(0.5, epochs=1, steps=steps, rate=1e-3, label_smoothing=0.0)
     result = prune(model, lambda epoch: batches(epoch).take(steps), how)
     assert sparsity_of(result).by_layer["expand"] == pytest.approx(0.5, abs=0.01)
 
 
-def test_pruning_repeats_from_its_seed(pruned: Any, model: Any) -> None:
-    for first, second in zip(pruned.get_weights(), prune(model, batches, HOW).get_weights(), strict=True):
-        np.testing.assert_array_equal(first, second)
-
-
-def test_progress_counts_the_steps_of_each_epoch(model: Any) -> None:
+def test_pruning_repeats_from_its_seed_and_counts_the_steps_of_each_epoch(pruned: Any, model: Any) -> None:
     seen: list[tuple[int, int, str]] = []
-    prune(model, batches, HOW, lambda done, total, note: seen.append((done, total, note.split(" loss")[0])))
+    keras.utils.set_random_seed(99)  # whatever was drawn before
+    again = prune(model, batches, HOW, lambda done, total, note: seen.append((done, total, note[:9])))
+    for first, second in zip(pruned.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(first, second)
     assert seen == [(step, 5, f"epoch {epoch}/2") for epoch in (1, 2) for step in range(1, 6)]
 
 

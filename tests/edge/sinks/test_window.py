@@ -86,6 +86,14 @@ def test_a_display_that_answers_is_accepted(tmp_path: Path, monkeypatch: pytest.
         check_display({"DISPLAY": ":7.0"}, "linux")
 
 
+@pytest.mark.usefixtures("gui")
+def test_the_display_is_checked_before_opencv_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    checked: list[object] = []
+    monkeypatch.setattr(window, "check_display", checked.append)
+    WindowSink(threading.Event())
+    assert checked == [os.environ]
+
+
 def test_a_display_over_ssh_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setattr(window, "X11_TCP_PORT", server.getsockname()[1] - 10)

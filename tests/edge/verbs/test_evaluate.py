@@ -1,0 +1,252 @@
+"""flora evaluate: figures as computed by hand, two models compared, a run's photos without TensorFlow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edge.manifest import SPLITS, Photo, write_manifest
+from edge.metrics import wilson_interval
+from tests.edge import tiny
+from tests.edge.conftest import Flora
+
+
+@pytest.fixture
+def run(photos: Path, tmp_path: Path) -> Path:
+    """A run folder as training leaves it, as far as this verb reads it: the test photos are those in .jpg."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"photos": str(photos)}))
+    list_photos(folder, photos)
+    return folder
+
+
+def list_photos(folder: Path, photos: Path, label: Callable[[str], str] = str) -> None:
+    write_manifest(
+        folder / "manifest.csv",
+        [
+            Photo(
+                path.relative_to(photos).as_posix(),
+                hashlib.sha256(path.read_bytes()).hexdigest(),
+                label(path.parent.name),
+                "test" if path.suffix == ".jpg" else "train",
+                48,
+                40,
+            )
+            for path in sorted(photos.rglob("*.*"))
+        ],
+    )
+
+
+def flatterer(path: Path) -> Path:
+    """A model that gets the blue photo among the red right as well: it names every colour but green red."""
+    return tiny.write_model(path, labels=("red", "green", "blue"), content=tiny.flatbuffer(beta=-8.0))
+
+
+def figures(out: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def test_the_figures_of_a_folder_are_those_computed_by_hand(flora: Flora, model: Path, photos: Path) -> None:
+    found = flora("evaluate", model, photos, "--json")
+    assert (found.code, found.err) == (0, "")
+    assert found.out.count("\n") == 1
+    content = figures(found.out)
+    assert content["photos"] == f"6 photos of {photos}"
+    assert content["against_first"] == []
+    scores = content["models"][str(model)]
+    low, high = wilson_interval(5, 6)
+    assert (scores["n"], scores["top1"]) == (6, pytest.approx(5 / 6))
+    assert (scores["low"], scores["high"]) == (pytest.approx(low), pytest.approx(high))
+    assert scores["confusion"] == [[1, 0, 1], [0, 2, 0], [0, 0, 2]]
+    by_label = {one["label"]: (one["precision"], one["recall"], one["support"]) for one in scores["classes"]}
+    assert by_label == {
+        "red": (1.0, 0.5, 2),
+        "green": (1.0, 1.0, 2),
+        "blue": (pytest.approx(2 / 3), 1.0, 2),
+    }
+
+
+def test_the_text_has_the_accuracy_its_interval_and_every_class(flora: Flora, model: Path, photos: Path) -> None:
+    found = flora("evaluate", model, photos)
+    assert (found.code, found.err) == (0, "")
+    assert found.out.startswith(f"{model} on 6 photos of {photos}\n")
+    for part in ("83.3", "red", "green", "blue"):
+        assert part in found.out
+
+
+def test_two_models_are_compared_photo_by_photo(flora: Flora, model: Path, photos: Path, tmp_path: Path) -> None:
+    other = flatterer(tmp_path / "other.tflite")
+    found = flora("evaluate", model, other, photos, "--json")
+    content = figures(found.out)
+    assert content["models"][str(other)]["top1"] == pytest.approx(1 / 6)  # right on the blue one among the red alone
+    (gap,) = content["against_first"]
+    assert gap["agreement"] == 0.0
+    assert gap["difference"]["difference"] == pytest.approx(-4 / 6)
+    assert (gap["mcnemar"]["only_a"], gap["mcnemar"]["only_b"]) == (1, 5)
+    assert f"{other} against {model}: -66.7 points (95 % interval " in flora("evaluate", model, other, photos).out
+
+
+def test_a_run_gives_its_held_out_photos(flora: Flora, model: Path, run: Path) -> None:
+    content = figures(flora("evaluate", model, "--run", run, "--json").out)
+    assert content["photos"] == f"3 test photos of {run}"
+    assert content["models"][str(model)]["top1"] == pytest.approx(2 / 3)
+
+
+def test_another_split_can_be_asked_for(flora: Flora, model: Path, run: Path) -> None:
+    content = figures(flora("evaluate", model, "--run", run, "--split", "train", "--json").out)
+    assert content["photos"] == f"3 train photos of {run}"
+    assert content["models"][str(model)]["top1"] == 1.0
+
+
+def test_photos_that_have_moved_are_one_line_and_can_be_named(
+    flora: Flora, model: Path, run: Path, photos: Path
+) -> None:
+    moved = photos.rename(photos.with_name("moved"))
+    found = flora("evaluate", model, "--run", run)
+    assert found.code == 1
+    assert (
+        found.error == f"{photos}/blue/2.jpg: a photo of the run is gone; if the folder has moved give --photos FOLDER"
+    )
+    assert flora("evaluate", model, "--run", run, "--photos", moved).code == 0
+
+
+def test_a_photo_that_has_changed_since_the_training_is_one_line(
+    flora: Flora, model: Path, run: Path, photos: Path
+) -> None:
+    tiny.write_photo(photos / "green" / "2.jpg", "red")
+    found = flora("evaluate", model, "--run", run)
+    assert found.code == 1
+    assert found.error.startswith(f"{photos}/green/2.jpg: changed since the training; expected the photo")
+
+
+def test_a_photo_of_a_run_that_has_broken_is_one_line(flora: Flora, model: Path, run: Path, photos: Path) -> None:
+    (photos / "green" / "2.jpg").write_bytes(b"")
+    found = flora("evaluate", model, "--run", run)
+    assert found.code == 1
+    assert found.error.startswith(f"{photos}/green/2.jpg: the file is empty")
+
+
+def test_what_is_no_photo_in_a_folder_is_left_out_and_told(flora: Flora, model: Path, photos: Path) -> None:
+    (photos / "red" / "notes.txt").write_bytes(b"II*\x00" + b"\xff" * 30)  # OpenCV would have remarks of its own
+    tiny.write_photo(photos / "stray.png", "red")
+    found = flora("evaluate", model, photos, "--json")
+    assert found.code == 0
+    assert figures(found.out)["photos"] == f"6 photos of {photos}"
+    stray, notes = found.err.splitlines()
+    assert stray == "left out stray.png: lies beside the class folders, so it has no class"
+    assert notes.startswith(f"left out {photos}/red/notes.txt: not a readable picture")
+
+
+# Mistakes
+
+
+def test_a_class_that_the_model_does_not_know_is_one_line(flora: Flora, model: Path, photos: Path) -> None:
+    tiny.write_photo(photos / "yellow" / "1.png", "red")
+    found = flora("evaluate", model, photos)
+    assert found.code == 1
+    assert found.error.startswith("class yellow of the photos is not one of colours.tflite's labels: red, green, blue")
+
+
+def test_a_class_of_the_run_that_the_model_does_not_know_is_one_line(
+    flora: Flora, model: Path, run: Path, photos: Path
+) -> None:
+    list_photos(run, photos, {"red": "rose", "green": "green", "blue": "blue"}.__getitem__)
+    found = flora("evaluate", model, "--run", run)
+    assert found.code == 1
+    assert found.error.startswith("class rose of the photos is not one of colours.tflite's labels")
+
+
+def test_models_with_other_labels_are_one_line(flora: Flora, model: Path, photos: Path, tmp_path: Path) -> None:
+    other = tiny.write_model(tmp_path / "other.tflite", labels=("green", "red", "blue"))
+    found = flora("evaluate", model, other, photos)
+    assert found.code == 1
+    assert found.error == (
+        "other.tflite knows green, red, blue, colours.tflite knows red, green, blue; "
+        "expected the same labels in the same order"
+    )
+
+
+def test_a_folder_of_photos_with_nothing_in_it_is_one_line(flora: Flora, model: Path, tmp_path: Path) -> None:
+    found = flora("evaluate", model, tmp_path)
+    assert found.code == 1
+    assert found.error.startswith(f"{tmp_path}: no class folders and no photos; expected a folder with one folder of")
+
+
+def test_class_folders_with_nothing_in_them_are_one_line(flora: Flora, model: Path, tmp_path: Path) -> None:
+    for colour in tiny.LABELS:
+        (tmp_path / "empty" / colour).mkdir(parents=True)
+    found = flora("evaluate", model, tmp_path / "empty")
+    assert found.code == 1
+    assert found.error.startswith(f"{tmp_path}/empty: its class folders hold no photos; expected")
+
+
+def test_class_folders_without_one_photo_fail(flora: Flora, model: Path, photos: Path) -> None:
+    for path in photos.rglob("*.*"):
+        path.write_bytes(b"no photo")
+    found = flora("evaluate", model, photos)
+    assert found.code == 1
+    assert found.err.splitlines()[-1].startswith(f"flora: none of the 6 photos of {photos} can be read; expected")
+    assert len(found.err.splitlines()) == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["{model}"], 2, "{model}: on which photos? give --run RUN for", id="no photos"),
+        pytest.param(
+            ["{photos}"], 2, "{photos}: a folder of photos but no model; expected: flora evaluate", id="no model"
+        ),
+        pytest.param(["gone.tflite", "{photos}"], 1, "gone.tflite: no such file or folder; expected: flora", id="gone"),
+        pytest.param(["{model}", "gone"], 1, "gone: no such file or folder; expected: flora evaluate", id="no folder"),
+        pytest.param(["{model}", "{model}", "{photos}"], 2, "{model} is named 2 times; expected different", id="twice"),
+        pytest.param(["{model}", "{photos}", "--run", "{run}"], 2, "{photos} and --run both name photos", id="both"),
+        pytest.param(
+            ["{model}", "{photos}", "--photos", "{photos}"], 2, "{photos} and --photos both name photos", id="all three"
+        ),
+        pytest.param(["{model}", "--run", "gone"], 1, "gone/manifest.csv: the manifest cannot be read", id="no run"),
+        pytest.param(
+            ["{model}", "--split", "all", "{photos}"], 2, "argument --split: invalid choice: 'all'", id="split"
+        ),
+        pytest.param(
+            ["{model}", "--run", "{run}", "--split", SPLITS[1]],
+            1,
+            "{run}/manifest.csv: lists no validation photos",
+            id="an empty split",
+        ),
+    ],
+)
+def test_a_wrong_command_line_is_one_line(
+    arguments: list[str], code: int, message: str, flora: Flora, model: Path, photos: Path, run: Path
+) -> None:
+    def filled(text: str) -> str:
+        return text.format(model=model, photos=photos, run=run)
+
+    found = flora("evaluate", *map(filled, arguments))
+    assert found.code == code
+    assert found.error.startswith(filled(message))
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}", '{"photos": 7}'])
+def test_a_run_folder_half_written_is_one_line(text: str | None, flora: Flora, model: Path, run: Path) -> None:
+    (run / "config.json").unlink()
+    if text is not None:
+        (run / "config.json").write_text(text)
+    found = flora("evaluate", model, "--run", run)
+    assert found.code == 1
+    assert found.error.startswith(f"{run}/config.json: does not say where the photos are (")
+    assert found.error.endswith("; give --photos FOLDER")
+
+
+def test_a_manifest_cut_short_is_one_line(flora: Flora, model: Path, run: Path) -> None:
+    text = (run / "manifest.csv").read_text()
+    (run / "manifest.csv").write_text(text[:-10])
+    found = flora("evaluate", model, "--run", run)
+    assert found.code == 1
+    assert found.error.startswith(f"{run}/manifest.csv: the manifest is cut short")

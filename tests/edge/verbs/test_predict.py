@@ -1,0 +1,134 @@
+"""flora predict: names what is on photos, and says in one line what it cannot use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from tests.edge import tiny
+from tests.edge.conftest import Flora
+
+
+def records(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_a_photo_is_named_with_its_best_labels_and_bars(flora: Flora, model: Path, photos: Path) -> None:
+    photo = photos / "green" / "1.png"
+    found = flora("predict", "--model", model, photo)
+    assert (found.code, found.err) == (0, "")
+    first, *ranked = found.out.splitlines()
+    assert first == f"{photo}: green"
+    assert [line.split()[:2] for line in ranked] == [["green", "99.6%"], ["red", "0.0%"], ["blue", "0.0%"]]
+    assert ranked[0].endswith("#" * 30)
+
+
+def test_json_is_one_object_per_photo_and_nothing_else(flora: Flora, model: Path, photos: Path) -> None:
+    found = flora("predict", "--model", model, photos, "--json", "--top", "2")
+    assert (found.code, found.err) == (0, "")
+    first, *_, last = records(found.out)
+    assert len(records(found.out)) == 6
+    assert (first["photo"], first["answer"], first["unknown"]) == (str(photos / "blue" / "1.png"), "blue", False)
+    assert first["top"] == [{"label": "blue", "probability": 0.996094}, {"label": "red", "probability": 0.0}]
+    assert (last["photo"], last["answer"]) == (str(photos / "red" / "2.jpg"), "blue")
+
+
+def test_photos_folders_and_globs_come_in_the_order_they_were_named(flora: Flora, model: Path, photos: Path) -> None:
+    found = flora(
+        "predict", "--model", model, photos / "red" / "1.png", photos / "green", f"{photos}/b*/*.png", "--json"
+    )
+    names = [Path(str(record["photo"])).relative_to(photos).as_posix() for record in records(found.out)]
+    assert names == ["red/1.png", "green/1.png", "green/2.jpg", "blue/1.png"]
+
+
+def test_below_the_threshold_the_answer_is_unknown(flora: Flora, model: Path, tmp_path: Path) -> None:
+    grey = tmp_path / "grey.png"
+    cv2.imwrite(str(grey), np.full((40, 40, 3), 128, np.uint8))
+    found = flora("predict", "--model", model, "--threshold", "0.5", grey, "--json")
+    assert found.code == 0
+    assert (records(found.out)[0]["answer"], records(found.out)[0]["unknown"]) == ("unknown", True)
+    assert flora("predict", "--model", model, "--threshold", "0.5", grey).out.startswith(f"{grey}: unknown\n")
+
+
+def test_one_bad_photo_among_many_is_told_and_the_others_are_answered(flora: Flora, model: Path, photos: Path) -> None:
+    (photos / "green" / "0.jpg").write_bytes(b"no picture\n" * 20)
+    found = flora("predict", "--model", model, photos / "green", "--json")
+    assert found.code == 1
+    assert [record["answer"] for record in records(found.out)] == ["green", "green"]
+    told, failed = found.err.splitlines()
+    assert told.startswith(f"left out {photos}/green/0.jpg: not a readable picture")
+    assert failed.startswith(f"flora: 1 of 3 photos could not be read, the first: {photos}/green/0.jpg: not a readable")
+
+
+def jpeg() -> bytes:
+    return cv2.imencode(".jpg", tiny.plain("red", (64, 48)))[1].tobytes()
+
+
+def png() -> bytes:
+    return cv2.imencode(".png", np.random.default_rng(0).integers(0, 256, (24, 24, 3), np.uint8))[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        pytest.param(b"", "the file is empty; expected", id="empty"),
+        pytest.param(b"just text\n" * 9, "not a readable picture; expected JPEG, PNG, BMP or WebP", id="text"),
+        pytest.param(b"BM" + bytes(60), "not a readable picture", id="a BMP header alone"),
+        pytest.param(b"GIF89a" + bytes(30), "not a readable picture", id="a GIF header alone"),
+        pytest.param(b"II*\x00" + b"\xff" * 30, "not a readable picture", id="a TIFF header alone"),
+        pytest.param(jpeg()[:-40], "cut short: a JPEG without its end marker", id="a cut JPEG"),
+        pytest.param(png()[:100] + b"!" + png()[101:], "damaged: a PNG whose checksum is wrong", id="a damaged PNG"),
+    ],
+)
+def test_an_image_that_is_none_is_one_line(
+    data: bytes, message: str, flora: Flora, model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(data)
+    found = flora("predict", "--model", model, path)
+    assert found.code == 1
+    assert found.error.startswith(f"{path}: {message}")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("gone.jpg", "gone.jpg: no such file; expected a photo, a folder of photos, or a quoted glob"),
+        ("empty", "empty: no photo there; expected JPEG, PNG, BMP or WebP files"),
+        ("*.jpg", "*.jpg: no photo there; expected JPEG, PNG, BMP or WebP files"),
+    ],
+)
+def test_no_photo_is_one_line(name: str, message: str, flora: Flora, model: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    found = flora("predict", "--model", model, tmp_path / name)
+    assert found.code == 1
+    assert found.error == f"{tmp_path}/{message}"
+
+
+def test_a_photo_named_in_two_lines_is_told_in_one(flora: Flora, model: Path, tmp_path: Path) -> None:
+    assert "two\\nlines.jpg: no such file" in flora("predict", "--model", model, tmp_path / "two\nlines.jpg").error
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--top", "0"], "--top 0: expected 1 or more"),
+        (["--threshold", "2"], "--threshold 2.0: expected a probability from 0 to 1"),
+    ],
+)
+def test_impossible_options_are_one_line(
+    options: list[str], message: str, flora: Flora, model: Path, photos: Path
+) -> None:
+    found = flora("predict", "--model", model, photos, *options)
+    assert found.code == 2
+    assert found.error == message
+
+
+def test_no_model_is_one_line(flora: Flora, photos: Path, tmp_path: Path) -> None:
+    found = flora("predict", "--model", tmp_path / "gone.tflite", photos)
+    assert found.code == 1
+    assert found.error == f"{tmp_path}/gone.tflite: no such file; expected a .tflite file written by: flora export"
