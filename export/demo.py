@@ -110,9 +110,7 @@ def _live(
     if summary.error is not None:
         raise summary.error
     if len(watcher.seen) != len({_middle(scene) for scene in scenes}):
-        raise SourceError(
-            f"{folder / 'clip.avi'}: only {summary.frames} frames could be read back; expected {scenes[-1].last_frame + 1}"
-        )
+        raise SourceError(f"{folder / 'clip.avi'}: only {summary.frames} frames could be read back; render it again")
     return summary, watcher.seen
 
 

@@ -1,4 +1,6 @@
-"""Everything, offline, on rendered flowers: train, prune, quantise, and classify a clip live. A few minutes on two cores.
+"""Everything, offline, on rendered flowers: train, prune, quantise, and classify a clip live.
+
+A few minutes on two cores, nothing downloaded.
 
 example: flora demo
 """
@@ -9,11 +11,11 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import OutputError, UsageError
 from edge.progress import Stages
-from training.config import numbered
+from training.config import numbered, write_json
 
 if TYPE_CHECKING:
     from export.demo import Demo
@@ -47,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
     with Stages() as stages:
         done = demo(folder, args.seed, args.epochs, stages, stages.tell)
     minutes = (time.perf_counter() - started) / 60
-    print(json.dumps(_record(done, minutes)) if args.json else _summary(done, minutes))
+    record = _record(done, minutes)
+    write_json(folder / "demo.json", record)
+    print(json.dumps(record) if args.json else _summary(done, minutes))
     return 0
 
 
@@ -78,7 +82,7 @@ Next:
   flora run FILE.tflite --source 0          your camera"""
 
 
-def _record(done: Demo, minutes: float) -> dict[str, object]:
+def _record(done: Demo, minutes: float) -> dict[str, Any]:
     from export.exporter import as_json
 
     return {

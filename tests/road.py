@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +25,7 @@ def walk(shared: Path, folder: Path) -> Road:
         if species.is_dir():
             (folder / "photos" / species.name).mkdir(parents=True)
             for photo in sorted(species.iterdir())[:PER_CLASS]:
-                os.symlink(photo, folder / "photos" / species.name / photo.name)
+                (folder / "photos" / species.name / photo.name).symlink_to(photo)
     run, model, cache = folder / "run", folder / "flowers.tflite", str(folder / "cache")
     trained = ["train", str(folder / "photos"), "--weights", str(shared / WEIGHTS), "--epochs", "0"]
     assert main([*trained, "--out", str(run), "--cache", cache]) == 0

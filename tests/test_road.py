@@ -1,6 +1,7 @@
-"""The whole road on real photos, in small: a head on frozen ImageNet features, exported, run live. Needs the shared photos.
+"""The whole road on real photos, in small: a head on frozen ImageNet features, exported, run live.
 
-The full training takes a quarter of an hour; its figures are in the README, and tests/scripts/live_agreement.py checks its file.
+The full training takes a quarter of an hour; its figures are in the README, and tests/scripts/live_agreement.py checks
+its file.
 """
 
 from __future__ import annotations

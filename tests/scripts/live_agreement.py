@@ -35,7 +35,7 @@ def held_out(run: Path) -> list[Path]:
 
 
 def squares(photos: Sequence[Path], size: int) -> list[Picture]:
-    """The centre squares that a device sees, BGR uint8 (size, size, 3): one frame size for all, nothing left to crop."""
+    """The centre squares that a device sees, BGR uint8 (size, size, 3): one size for all, nothing left to crop."""
     return [cv2.cvtColor(model_input(read_photo(path), size), cv2.COLOR_RGB2BGR) for path in photos]
 
 

@@ -35,11 +35,11 @@ def tiny(cache: Path) -> tuple[str, ...]:
 
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A weights file of Keras' MobileNetV2 0.35, randomly initialised, as `--weights` takes it."""
+    """A weights file of the backbone in TINY, randomly initialised, as `--weights` takes it."""
     from training.keras import keras
 
     keras.utils.set_random_seed(5)
-    trunk = keras.applications.MobileNetV2(input_shape=(32, 32, 3), alpha=0.35, include_top=False, weights=None)
+    trunk = keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None)
     path = tmp_path_factory.mktemp("weights") / "backbone.h5"
     trunk.save_weights(str(path))
     return path
