@@ -25,7 +25,8 @@ from edge.sinks.jsonl import JsonLinesFile
 from edge.smoothing import Decision
 from edge.source import open_source
 from export.config import ExportConfig
-from export.exporter import Exported, export
+from export.exporter import export
+from export.variants import Exported
 from training import plots
 from training.config import TrainConfig
 from training.evaluate import evaluate_run

@@ -52,8 +52,9 @@ def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: Ste
     pruned.compile(optimizer, loss)
     for epoch in range(how.epochs):
         data = batches(epoch).map(lambda inputs, target, weight: (inputs[0], target, weight))
+        note = f"epoch {epoch + 1}/{how.epochs}"
         callbacks: list[Any] = [tfmot.sparsity.keras.UpdatePruningStep()]
-        callbacks += [step_callback(progress, how.steps, f"epoch {epoch + 1}/{how.epochs}")] if progress else []
+        callbacks += [step_callback(progress, total, note, before=epoch * how.steps)] if progress else []
         pruned.fit(data, verbose=0, callbacks=callbacks)
     return tfmot.sparsity.keras.strip_pruning(pruned)
 

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError, PhotoError
 from edge.manifest import SPLITS, Photo, Split, read_manifest
-from edge.quiet import quiet_stderr
 from training.backbone import batch_norms
 from training.config import TrainConfig, read_config
 from training.fit import Bar, load_model
@@ -63,9 +62,7 @@ def open_run(folder: Path, moved_photos: str | None = None) -> FinishedRun:
     config = read_config(folder)
     photos = read_manifest(folder / "manifest.csv")
     labels, root = tuple(sorted({photo.label for photo in photos})), Path(moved_photos or config.photos)
-    with quiet_stderr():  # TensorFlow greets the devices when it first makes a tensor
-        model = load_model(folder)
-    run = FinishedRun(folder, config, model, photos, labels, root)
+    run = FinishedRun(folder, config, load_model(folder), photos, labels, root)
     _require_fit(run)
     _require_photos(run)
     _prepare_fine_tuning(run)

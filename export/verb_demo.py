@@ -56,34 +56,35 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _summary(done: Demo, minutes: float) -> str:
-    from export.exporter import table
+    from export.variants import table
 
     exported, folder = done.exported, done.folder
     chosen = next(v for v in exported.variants if v.is_chosen)
     assert chosen.test is not None
-    age = f"{done.summary.invoke_ms.p50:.1f} ms a picture" if done.summary.invoke_ms else ""
+    interval = f"95 % interval {chosen.test.low:.1%} to {chosen.test.high:.1%}"
+    pace = f", at {done.summary.invoke_ms.p50:.2f} ms a picture on one core" if done.summary.invoke_ms else ""
     return f"""
 {table(exported.variants, exported.float_validation, exported.float_test)}
 
-In {minutes:.1f} minutes Flora rendered {done.photos} flower pictures, trained a network on 70 % of them and made one file of it:
-  {exported.path}  {exported.bytes / 1000:.0f} kB, {chosen.name}, no TensorFlow needed to run it
-It names {chosen.test.top1:.1%} of {chosen.test.n} pictures it never saw (95 % interval {chosen.test.low:.1%} to {chosen.test.high:.1%}), and {done.named} of the {done.scenes} flowers
-that pass by in the clip, live, at {age} on this CPU.
+In {minutes:.1f} minutes Flora rendered {done.photos} flower pictures, trained a network on 70 % of them, and made
+one file of it that needs no TensorFlow: {exported.path}, {exported.bytes / 1000:.0f} kB, {chosen.name}.
+It names {chosen.test.top1:.1%} of {chosen.test.n} pictures it never saw ({interval}),
+and, live, {done.named} of the {done.scenes} flowers that pass by in the clip{pace}.
 
 Look at:
-  {folder / "contact-sheet.png"}   the clip's flowers with their answers
-  {folder / "annotated.avi"}       the clip as a viewer would see it
-  {folder / "run" / "report.html"}  how the training went
+  {folder / "contact-sheet.png"}    the clip's flowers with their answers
+  {folder / "annotated.avi"}        the clip as a viewer would see it
+  {folder / "run" / "report.html"}   how the training went
 
 Next:
   flora run {exported.path} --source {folder / "clip.avi"} --realtime
-  flora train flowers                       the real thing: downloads flower_photos, 15 minutes on two cores
-  flora train PHOTOS                        your own: a folder with one folder of photos per class
-  flora run FILE.tflite --source 0          your camera"""
+  flora train flowers                the real thing: downloads flower_photos; a quarter of an hour on two cores
+  flora train PHOTOS                 your own: a folder with one folder of photos per class
+  flora run FILE.tflite --source 0   your camera"""
 
 
 def _record(done: Demo, minutes: float) -> dict[str, Any]:
-    from export.exporter import as_json
+    from export.variants import as_json
 
     return {
         "folder": str(done.folder), "minutes": round(minutes, 2), "photos": done.photos, "scenes": done.scenes,

@@ -19,7 +19,6 @@ from pathlib import Path
 from edge.metrics import Scores
 from edge.options import add_options, read_options
 from edge.progress import Stages
-from edge.quiet import quiet_stderr
 from export.budget import BudgetError
 from export.config import ExportConfig
 from export.variants import Variant, as_json, refusal_as_json, table
@@ -40,8 +39,7 @@ def run(args: argparse.Namespace) -> int:
     config, folder = read_options(ExportConfig, args), Path(args.run)
     out = Path(args.out or f"{folder.resolve().name}.tflite")
     cache = Path(args.cache).expanduser() if args.cache else default_cache()
-    with quiet_stderr():  # TensorFlow's greetings are not news to a person
-        from export.exporter import export
+    from export.exporter import export
 
     measured: list[tuple[Sequence[Variant], Scores]] = []
     try:

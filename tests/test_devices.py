@@ -64,7 +64,7 @@ def test_the_old_runtime_gives_the_same_answers(
 def test_training_verbs_say_in_one_line_what_is_missing(headless_python: Path, tmp_path: Path) -> None:
     (tmp_path / "photos/a").mkdir(parents=True)
     (tmp_path / "photos/b").mkdir()
-    command = [headless_python, "-m", "edge.cli", "train", "photos", "--out", "run"]
+    command = [str(headless_python), "-m", "edge.cli", "train", "photos", "--out", "run"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)
     assert done.returncode == 1
     assert "is not installed" in done.stderr.splitlines()[-1]

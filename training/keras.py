@@ -11,6 +11,7 @@ import os
 import sys
 
 from edge.errors import DependencyError
+from edge.quiet import quiet_stderr
 
 if "tensorflow" in sys.modules and os.environ.get("TF_USE_LEGACY_KERAS") not in {"1", "true", "True"}:
     raise DependencyError(
@@ -27,8 +28,9 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 # What is fatal comes as an exception too; the rest of the log is TensorFlow talking to itself.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import tensorflow as tf  # noqa: E402
-import tf_keras as keras  # noqa: E402
+with quiet_stderr():  # its first greetings come before it has read the level
+    import tensorflow as tf
+    import tf_keras as keras
 
 tf.get_logger().setLevel("ERROR")
 

@@ -156,7 +156,7 @@ def run_phase(
             )
         row = {
             "phase": phase.name, "epoch": epoch + 1, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1],
-            "val_loss": loss, "val_accuracy": accuracy, "learning_rate": float(model.optimizer.learning_rate),
+            "val_loss": loss, "val_accuracy": accuracy, "learning_rate": float(model.optimizer.learning_rate.numpy()),
             "seconds": round(clock() - started, 2),
         }  # fmt: skip
         _record(model, state, row)

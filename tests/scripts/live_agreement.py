@@ -20,6 +20,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from edge.cli import main
 from edge.geometry import Picture, model_input, read_photo
@@ -36,7 +37,7 @@ def held_out(run: Path) -> list[Path]:
 
 def squares(photos: Sequence[Path], size: int) -> list[Picture]:
     """The centre squares that a device sees, BGR uint8 (size, size, 3): one size for all, nothing left to crop."""
-    return [cv2.cvtColor(model_input(read_photo(path), size), cv2.COLOR_RGB2BGR) for path in photos]
+    return [np.ascontiguousarray(model_input(read_photo(path), size)[..., ::-1]) for path in photos]
 
 
 def flora_labels(*arguments: str) -> list[str]:
