@@ -146,8 +146,9 @@ def _train(job: _Job, devices: Devices, state_path: Path) -> None:
         validation = Validation(lambda: infer(validation_views), job.truth("validation"))
         run_phase(network, phase, batches, validation, job.state, saved, job.stages("fine-tuning"))
         network.set_weights(job.state.best)
+    weights = model.get_weights()  # by every worker: reading BatchNorm's statistics averages them over all
     if devices.is_chief:
-        _save_model(model, config, len(job.labels), job.run / "model.keras")
+        _save_model(weights, config, len(job.labels), job.run / "model.keras")
 
 
 def _forget_tensors(path: Path, state: State) -> None:
@@ -276,11 +277,11 @@ def load_model(folder: Path, name: str = "model.keras") -> Any:
         ) from error
 
 
-def _save_model(model: Any, config: TrainConfig, num_classes: int, path: Path) -> None:
+def _save_model(weights: list[NDArray[Any]], config: TrainConfig, num_classes: int, path: Path) -> None:
     """Save the network in float32, whatever precision it was trained in, under a temporary name first."""
     keras.mixed_precision.set_global_policy("float32")
     plain = backbone.build(config.backbone, config.alpha, config.size, num_classes, dropout=config.dropout)
-    plain.set_weights(model.get_weights())
+    plain.set_weights(weights)
     partial = path.with_name("model.part.keras")
     try:
         plain.save(partial)

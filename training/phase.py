@@ -148,12 +148,7 @@ def run_phase(
             break
         started = clock()
         logs = model.fit(batches(epoch), verbose=0, callbacks=_bars(progress, phase, epoch, state)).history
-        loss, accuracy = _validate(model, validation, phase.label_smoothing)
-        if not math.isfinite(loss):
-            raise UsageError(
-                f"{phase.name} epoch {epoch + 1}: the validation loss is {loss}, expected a number; "
-                "give a lower learning rate: --rate, --head-rate"
-            )
+        loss, accuracy = _validate(model, validation, phase)
         row = {
             "phase": phase.name, "epoch": epoch + 1, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1],
             "val_loss": loss, "val_accuracy": accuracy, "learning_rate": float(model.optimizer.learning_rate.numpy()),
@@ -178,11 +173,17 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
-def _validate(model: AveragedModel, validation: Validation, smoothing: float) -> tuple[float, float]:
+def _validate(model: AveragedModel, validation: Validation, phase: Phase) -> tuple[float, float]:
+    """Loss and accuracy of the averaged weights. Raises UsageError when the loss is no number any more."""
     with model.averaged():
         probabilities = validation.predict()
-    accuracy = float((probabilities.argmax(axis=1) == validation.truth).mean())
-    return cross_entropy(probabilities, validation.truth, smoothing), accuracy
+    loss = cross_entropy(probabilities, validation.truth, phase.label_smoothing)
+    if not math.isfinite(loss):
+        raise UsageError(
+            f"{phase.name}: the validation loss is {loss}, expected a number; "
+            "give a lower learning rate: --rate, --head-rate"
+        )
+    return loss, float((probabilities.argmax(axis=1) == validation.truth).mean())
 
 
 def _record(model: AveragedModel, state: State, row: dict[str, Any]) -> None:

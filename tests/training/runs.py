@@ -49,7 +49,7 @@ class Finished:
     called: Called
 
 
-def call(*arguments: str | Path) -> Called:
+def call(*arguments: object) -> Called:
     """Run the command in this process."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -7,11 +7,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 from edge.errors import ModelError, UsageError
+from edge.geometry import read_photo
 from tests.training.runs import Finished, call
 from training import classifier
 from training.classifier import KerasClassifier, imagenet_labels, open_keras, read_labels
@@ -38,7 +38,7 @@ def copied(finished: Finished, tmp_path: Path) -> Path:
 
 def test_run_answers_as_its_network_does(finished: Finished, photo: Path) -> None:
     classify = open_keras(str(finished.folder))
-    result = classify(cv2.imread(str(photo)))
+    result = classify(read_photo(photo))
     expected = predict(load_model(finished.folder), device_views(photo.parent, [photo.name], 32))[0]
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-6)
     assert result.labels == classify.labels == SPECIES
@@ -50,7 +50,7 @@ def test_run_answers_as_its_network_does(finished: Finished, photo: Path) -> Non
 def test_keras_file_takes_the_labels_beside_it(copied: Path, photo: Path) -> None:
     classify = open_keras(str(copied / "model.keras"), threshold=1.0)
     assert classify.labels == SPECIES
-    assert classify(cv2.imread(str(photo))).is_unknown
+    assert classify(read_photo(photo)).is_unknown
 
 
 def test_threshold_that_is_no_probability_is_a_usage_error(finished: Finished) -> None:

@@ -66,7 +66,7 @@ def test_model_trained_in_float16_is_saved_in_float32(tmp_path: Path) -> None:
         trained = backbone.build("mobilenet", 0.25, SIZE, CLASSES)
         backbone.initialise(trained, 3)
         assert trained.get_layer("conv1").compute_dtype == "float16"
-        fit._save_model(trained, CONFIG, CLASSES, tmp_path / "model.keras")
+        fit._save_model(trained.get_weights(), CONFIG, CLASSES, tmp_path / "model.keras")
     finally:
         keras.mixed_precision.set_global_policy("float32")
     saved = fit.load_model(tmp_path)
@@ -83,7 +83,7 @@ def test_full_disk_leaves_no_model(tmp_path: Path, model: Any, monkeypatch: pyte
 
     monkeypatch.setattr(keras.Model, "save", fill_up)
     with pytest.raises(OutputError, match=r"model\.keras: the model cannot be written \(No space left on device\)"):
-        fit._save_model(model, CONFIG, CLASSES, tmp_path / "model.keras")
+        fit._save_model(model.get_weights(), CONFIG, CLASSES, tmp_path / "model.keras")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +187,16 @@ def test_progress_counts_the_steps_of_all_epochs() -> None:
     assert calls[-1][2].startswith("epoch 2/2  validation 100.0%  loss ")
 
 
-def test_phase_that_was_broken_off_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+@pytest.fixture(params=["float32", "mixed_float16"])
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """What the network computes in; the second one scales the loss, which belongs to the state as well."""
+    keras.mixed_precision.set_global_policy(request.param)
+    yield request.param
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def test_phase_that_was_broken_off_ends_as_if_it_had_not_been(tmp_path: Path, precision: str) -> None:
+    assert ("LossScale" in type(ready(phase()).optimizer).__name__) is (precision == "mixed_float16")
     how, validation = phase(), scripted(0.4, 0.8, 0.7, 0.6)
     whole = empty()
     run_phase(ready(how), how, batches, validation, whole, None)
@@ -213,7 +222,7 @@ def test_phase_that_was_broken_off_ends_as_if_it_had_not_been(tmp_path: Path) ->
 
 def test_loss_that_is_no_number_is_told_in_one_line(tmp_path: Path) -> None:
     broken = Validation(lambda: np.full((4, CLASSES), np.nan, np.float32), TRUTH)
-    with pytest.raises(UsageError, match=r"head epoch 1: the validation loss is nan, expected a number; .*--rate"):
+    with pytest.raises(UsageError, match=r"head: the validation loss is nan, expected a number; .*--rate"):
         run_phase(ready(phase()), phase(), batches, broken, empty(), tmp_path / "state.npz")
     assert not (tmp_path / "state.npz").exists()
 

@@ -64,7 +64,7 @@ def records(cache: Path) -> list[tuple[int, Any]]:
 def epoch(cache: Path, how: Augmentation = STRONG, *, batch: int = 1, seed: int = 3, number: int = 0) -> dict[int, Any]:
     """(image, keep mask) of each photo in one epoch, by photo; each photo is a class of its own."""
     found: dict[int, Any] = {}
-    weights = np.arange(PHOTOS, dtype=np.float32) / 10
+    weights = (np.arange(PHOTOS) / 10).astype(np.float32)
     data = epoch_batches(cache, np.arange(PHOTOS), weights, how, batch=batch, seed=seed, epoch=number)
     for (images, keep), targets, weight in data:
         for row in range(len(images)):
@@ -214,7 +214,7 @@ def test_draws_depend_on_seed_epoch_and_photo_alone(cached: Path) -> None:
 
 
 @pytest.mark.parametrize("other", [{"seed": 4}, {"number": 1}], ids=["another seed", "another epoch"])
-def test_another_seed_or_epoch_draws_anew(cached: Path, other: dict[str, int]) -> None:
+def test_another_seed_or_epoch_draws_anew(cached: Path, other: dict[str, Any]) -> None:
     one, two = epoch(cached), epoch(cached, **other)
     assert list(one) != list(two)  # the order
     assert sorted(one) == sorted(two) == list(range(PHOTOS))

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from edge.errors import UsageError
-from training import strategy
 from training.keras import keras, tf
 from training.strategy import choose_devices, is_chief
 
@@ -116,7 +115,7 @@ def test_broken_cluster_description_is_told_in_one_line(monkeypatch: pytest.Monk
 def test_several_machines_share_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}))
     stand_in = SimpleNamespace(num_replicas_in_sync=2)
-    monkeypatch.setattr(strategy.tf.distribute, "MultiWorkerMirroredStrategy", lambda: stand_in)
+    monkeypatch.setattr(tf.distribute, "MultiWorkerMirroredStrategy", lambda: stand_in)
     devices = choose_devices(mixed_precision=False, threads=0)
     assert devices.description == "2 devices on several machines, float32"
     assert not devices.is_chief
