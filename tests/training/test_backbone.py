@@ -30,6 +30,7 @@ def model() -> Any:
     """A network with an evidence layer large enough to give each picture another answer."""
     keras.utils.set_random_seed(1)
     built = backbone.build(*SMALL, CLASSES, dropout=0.2)
+    backbone.initialise(built, 1)
     built.get_layer(backbone.EVIDENCE).set_weights([draw(1, 1, 256, CLASSES), draw(CLASSES)])
     return built
 
@@ -39,6 +40,7 @@ def weights_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     keras.utils.set_random_seed(2)
     path = tmp_path_factory.mktemp("weights") / "backbone.h5"
     trunk = keras.applications.MobileNet(input_shape=(SIZE, SIZE, 3), alpha=0.25, include_top=False, weights=None)
+    trunk.set_weights([draw(*variable.shape, seed=3) for variable in trunk.weights])
     trunk.save_weights(str(path))
     return path
 
@@ -71,6 +73,7 @@ def test_keep_mask_is_spatial_dropout(model: Any) -> None:
     pictures, keep = draw(2, SIZE, SIZE, 3), (draw(1, 256) > 0).astype(np.float32) * 2
     logits = backbone.training_model(model)([pictures, np.repeat(keep, 2, axis=0)], training=False)
     features = backbone.feature_model(model)(pictures).numpy()
+    assert features.std() > 0.1  # else the mask could not show
     kernel, bias = model.get_layer(backbone.EVIDENCE).get_weights()
     np.testing.assert_allclose(logits.numpy(), features * keep @ kernel[0, 0] + bias, atol=1e-4)
 
