@@ -20,7 +20,7 @@ from training.config import numbered, write_json
 if TYPE_CHECKING:
     from export.demo import Demo
 
-EPOCHS = 26
+EPOCHS = 30
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +62,7 @@ def _summary(done: Demo, minutes: float) -> str:
     chosen = next(v for v in exported.variants if v.is_chosen)
     assert chosen.test is not None
     interval = f"95 % interval {chosen.test.low:.1%} to {chosen.test.high:.1%}"
-    pace = f", at {done.summary.invoke_ms.p50:.2f} ms a picture on one core" if done.summary.invoke_ms else ""
+    pace = f", at {done.summary.invoke_ms.p50:.2f} ms a picture" if done.summary.invoke_ms else ""
     return f"""
 {table(exported.variants, exported.float_validation, exported.float_test)}
 
