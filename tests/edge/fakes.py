@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import pytest
 from numpy.typing import NDArray
 
 from edge.frames import Frame, Source
 from edge.smoothing import Decision
+
+if TYPE_CHECKING:  # a device environment has no pytest
+    import pytest
 
 LABELS = ("daisy", "roses", "tulips")
 
