@@ -90,9 +90,11 @@ def _zeros(v: Variant) -> str:
     shares = [share for share in v.sparsity_by_layer.values() if share >= HAS_ZEROS]
     if not shares:
         return ""
+    low, high = f"{min(shares):.0%}", f"{max(shares):.0%}"
+    spread = f"{low} of each" if low == high else f"{low} to {high} of each (median {statistics.median(shares):.0%})"
     return (
-        f"{v.name}: zeros in {len(shares)} of {len(v.sparsity_by_layer)} convolutions, {min(shares):.0%} to "
-        f"{max(shares):.0%} of each (median {statistics.median(shares):.0%}); --json has every layer"
+        f"{v.name}: zeros in {len(shares)} of {len(v.sparsity_by_layer)} convolutions, {spread}; "
+        "--json has every layer"
     )
 
 

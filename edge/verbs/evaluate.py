@@ -1,7 +1,8 @@
 """Accuracy with 95 % intervals, precision and recall of each class, and the confusion matrix.
 
 A run folder is measured on its own held-out test photos; a .tflite file on those of --run RUN, or on a folder of class
-folders given last. Two or more models are compared photo by photo. A .tflite file needs no TensorFlow.
+folders given last. Two or more models are compared photo by photo. Photos that a run among the models was trained or
+chosen on are left out. A .tflite file needs no TensorFlow.
 
 example: flora evaluate runs/flowers
          flora evaluate flowers.tflite --run runs/flowers
@@ -14,7 +15,7 @@ import argparse
 import hashlib
 import json
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from edge.dependencies import first_line
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.folder import checked_photo, labelled_files
 from edge.geometry import Picture
-from edge.manifest import SPLITS, read_manifest
+from edge.manifest import SPLITS, manifest_hash, read_manifest
 from edge.metrics import Scores
 from edge.progress import Progress
 from edge.source import quieten_opencv
@@ -41,6 +42,8 @@ class Held:
     labels: tuple[str, ...]
     what: str
     sha256s: tuple[str, ...] | None = None  # of a run's photos; None: a folder, which may hold what is no photo
+    manifest_sha256: str | None = None  # of the run's whole list of photos
+    seen: frozenset[str] = frozenset()  # sha256 of photos that a model knows from its training: they prove nothing
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,10 +66,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     quieten_opencv()
     models, folder = _sort_out(args.models)
-    held = _held(args, models, folder)
+    held = _unseen(_held(args, models, folder), args, models)
     classifiers = [open_classifier(model) for model in models]
     _require_same_labels(held, classifiers)
     truth, answers = _answers(classifiers, held)
+    _warn_of_strangers(held, classifiers)
     labels = classifiers[0].labels
     results = {model: metrics.score(truth, answer, labels) for model, answer in zip(models, answers, strict=True)}
     comparisons = [_compare(truth, answers[0], answer) for answer in answers[1:]]
@@ -114,9 +118,24 @@ def _held(args: argparse.Namespace, models: list[str], folder: Path | None) -> H
     return _from_run(run, args.split, args.photos)
 
 
+def _unseen(held: Held, args: argparse.Namespace, models: list[str]) -> Held:
+    """Mark what the runs among the models were trained or chosen on, so that it is left out.
+
+    A split asked for by name of a run's own photos stays: whoever says --split train means it.
+    """
+    seen: set[str] = set()
+    own = None if held.sha256s is None else args.run or next(filter(_is_run, models))
+    for model in filter(_is_run, models):
+        if own is None or Path(model).resolve() != Path(own).resolve():
+            photos = read_manifest(Path(model) / "manifest.csv")
+            seen |= {photo.sha256 for photo in photos if photo.split != "test"}
+    return replace(held, seen=frozenset(seen))
+
+
 def _from_run(run: str, split: str, moved: str | None) -> Held:
     folder = Path(run)
-    members = [photo for photo in read_manifest(folder / "manifest.csv") if photo.split == split]
+    photos = read_manifest(folder / "manifest.csv")
+    members = [photo for photo in photos if photo.split == split]
     if not members:
         raise ModelError(f"{folder / 'manifest.csv'}: lists no {split} photos; train again with: flora train")
     root = Path(moved) if moved else _photos_of(folder / "config.json")
@@ -128,6 +147,7 @@ def _from_run(run: str, split: str, moved: str | None) -> Held:
         tuple(photo.label for photo in members),
         f"{split} photos of {folder}",
         tuple(photo.sha256 for photo in members),
+        manifest_hash(photos),
     )
 
 
@@ -166,27 +186,57 @@ def _require_same_labels(held: Held, classifiers: list[PictureClassifier]) -> No
         )
 
 
+def _warn_of_strangers(held: Held, classifiers: list[PictureClassifier]) -> None:
+    """Say which model files were made from another list of photos than the run's: they may know its test photos."""
+    for classifier in classifiers:
+        card = getattr(classifier, "card", None)
+        if card is not None and held.manifest_sha256 not in (None, card.manifest_sha256):
+            print(
+                f"{classifier.name} was trained on another split than the {held.what}; it may have seen some of them",
+                file=sys.stderr,
+            )
+
+
 def _answers(classifiers: list[PictureClassifier], held: Held) -> tuple[NDArray[np.int64], list[NDArray[np.float32]]]:
     """Class numbers (n,) and each model's probabilities (n, num_classes). A photo is decoded once for all models."""
-    labels, truth = classifiers[0].labels, []
+    labels, truth, known = classifiers[0].labels, [], 0
     answers: list[list[NDArray[np.float32]]] = [[] for _ in classifiers]
     with Progress("measuring", len(held.paths)) as bar:
         for number, label in enumerate(held.labels):
-            frame = _frame(held, number)
+            photo = _read(held, number)
             bar(number + 1)
-            if frame is None:
+            if photo is None or photo.sha256 in held.seen:
+                known += photo is not None
                 continue
             truth.append(labels.index(label))
             for answer, classifier in zip(answers, classifiers, strict=True):
-                answer.append(classifier(frame).probabilities)
-    if not truth:
-        raise PhotoError(
-            f"none of the {len(held.paths)} {held.what} can be read; expected JPEG, PNG, BMP or WebP files"
-        )
+                answer.append(classifier(photo.frame).probabilities)
+    _require_any(held, len(truth), known)
     return np.array(truth, np.int64), [np.stack(answer) for answer in answers]
 
 
-def _frame(held: Held, number: int) -> Picture | None:
+def _require_any(held: Held, measured: int, known: int) -> None:
+    """Say how many photos were left out because a model knows them; raise PhotoError when none remain."""
+    if not measured and known:
+        raise PhotoError(
+            f"all {known} readable {held.what} were in the training or validation of a run among the models; "
+            "expected photos that it has not seen"
+        )
+    if not measured:
+        raise PhotoError(
+            f"none of the {len(held.paths)} {held.what} can be read; expected JPEG, PNG, BMP or WebP files"
+        )
+    if known:
+        print(f"left out {known} photos that a run among the models was trained or chosen on", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class _Read:
+    sha256: str  # of the file's bytes
+    frame: Picture
+
+
+def _read(held: Held, number: int) -> _Read | None:
     """One photo; None for what is none in somebody's folder. A run's photos were checked: there it is an error."""
     path = held.paths[number]
     try:
@@ -196,9 +246,10 @@ def _frame(held: Held, number: int) -> Picture | None:
             raise
         print(f"left out {error}", file=sys.stderr)
         return None
-    if held.sha256s is not None and hashlib.sha256(data).hexdigest() != held.sha256s[number]:
+    sha256 = hashlib.sha256(data).hexdigest()
+    if held.sha256s is not None and sha256 != held.sha256s[number]:
         raise PhotoError(f"{path}: changed since the training; expected the photo that the run's manifest.csv lists")
-    return frame
+    return _Read(sha256, frame)
 
 
 def _compare(truth: NDArray[np.int64], first: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, Any]:

@@ -47,6 +47,12 @@ def test_table_says_how_zeros_are_spread_and_that_they_do_not_make_it_faster() -
     assert "do not make it run faster" in lines[-1]
 
 
+def test_equal_shares_of_zeros_are_said_once() -> None:
+    even = replace(PRUNED, sparsity_by_layer={"head": 0.0, "a": 0.5, "b": 0.5})
+    line = table([DENSE, even], scores(9)).splitlines()[-2]
+    assert line.startswith("int8_pruned50: zeros in 2 of 3 convolutions, 50% of each;")
+
+
 def test_table_without_pruning_says_nothing_of_zeros() -> None:
     assert len(table([DENSE], scores(9)).splitlines()) == 3
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from edge.classifier import Classifier
 from edge.manifest import SPLITS, Photo, write_manifest
 from edge.metrics import wilson_interval
 from tests.edge import tiny
@@ -142,6 +144,39 @@ def test_what_is_no_photo_in_a_folder_is_left_out_and_told(flora: Flora, model: 
     stray, notes = found.err.splitlines()
     assert stray == "left out stray.png: lies beside the class folders, so it has no class"
     assert notes.startswith(f"left out {photos}/red/notes.txt: not a readable picture")
+
+
+def test_photos_that_a_run_was_trained_on_are_left_out_of_a_folder(
+    flora: Flora, model: Path, run: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.verbs.evaluate.open_classifier", lambda name: Classifier(model))
+    found = flora("evaluate", run, photos, "--json")
+    assert figures(found.out)["photos"] == f"3 photos of {photos}"
+    assert found.err == "left out 3 photos that a run among the models was trained or chosen on\n"
+
+
+def test_two_runs_are_compared_on_photos_that_neither_has_seen(
+    flora: Flora, model: Path, run: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.verbs.evaluate.open_classifier", lambda name: Classifier(model))
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    text = (other / "manifest.csv").read_text()
+    green = next(line for line in text.splitlines() if line.startswith("green/") and ",test," in line)
+    (other / "manifest.csv").write_text(text.replace(green, green.replace(",test,", ",train,")))
+    found = flora("evaluate", run, other, "--json")
+    assert figures(found.out)["photos"] == f"2 test photos of {run}"
+    assert "left out 1 photos that a run among the models was trained or chosen on" in found.err.splitlines()
+    (other / "manifest.csv").write_text(text.replace(",test,", ",train,"))
+    found = flora("evaluate", run, other)
+    assert found.code == 1
+    assert found.error.startswith(f"all 3 readable test photos of {run} were in the training or validation of a run")
+
+
+def test_a_model_of_another_split_is_told(flora: Flora, model: Path, run: Path) -> None:
+    found = flora("evaluate", model, "--run", run, "--json")
+    assert found.code == 0
+    assert f"was trained on another split than the test photos of {run}; it may have seen some of them" in found.err
 
 
 # Mistakes
