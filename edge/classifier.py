@@ -7,7 +7,7 @@ Out: Result, with probabilities (num_classes,) in the order of `labels`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -20,8 +20,7 @@ from edge import geometry
 from edge.card import ModelCard, read_model
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.interpreter import Interpreter, checked_threads
-
-UNKNOWN = "unknown"
+from edge.smoothing import UNKNOWN
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
@@ -138,8 +137,3 @@ def open_classifier(model: str, *, threads: int | None = None, threshold: float 
 def answer(result: Result) -> str:
     """The label a person is shown: "unknown" is an answer."""
     return UNKNOWN if result.is_unknown else result.label
-
-
-def stack(results: Sequence[Result]) -> NDArray[np.float32]:
-    """Probabilities (n, num_classes) of n results."""
-    return np.stack([result.probabilities for result in results])

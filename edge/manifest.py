@@ -9,13 +9,13 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from edge.errors import ModelError, OutputError
+from edge.errors import ModelError
+from edge.files import write_atomically
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -36,22 +36,12 @@ class Photo:
 
 
 def write_manifest(path: str | Path, photos: Iterable[Photo]) -> None:
-    """Write the manifest under a temporary name, then rename it: it is there whole or not at all."""
-    path = Path(path)
+    """Write the manifest whole or not at all. Raises OutputError if that is impossible."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows(astuple(photo) for photo in photos)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(text.getvalue().encode())
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        reason = error.strerror or error
-        raise OutputError(
-            f"{path}: the manifest cannot be written ({reason}); free or choose another folder"
-        ) from error
+    write_atomically(Path(path), text.getvalue().encode())
 
 
 def read_manifest(path: str | Path) -> tuple[Photo, ...]:

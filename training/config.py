@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from edge.errors import ModelError, UsageError
+from edge.files import write_atomically
 from edge.options import option
-from training.plots import write_atomically
 
 BACKBONES = ("mobilenet_v2", "mobilenet")
 FORMAT = 1  # of config.json; a reader refuses a newer one

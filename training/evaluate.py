@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge import geometry
 from edge.card import labels_text
+from edge.files import write_atomically
 from edge.manifest import Photo, manifest_hash
 from edge.metrics import Scores, score
 from training import plots
@@ -25,7 +26,6 @@ from training.fit import Stages, Trained, load_model, predict, silent
 from training.keras import tf
 from training.photos import counts, imbalance_warning
 from training.pipeline import MARGIN, Augmentation, augment, device_views, mix
-from training.plots import write_atomically
 from training.report import write_report
 
 WORST, SAMPLES = 20, 20

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError, OutputError
+from edge.files import write_atomically
 from edge.manifest import Photo, read_manifest, write_manifest
 from training import backbone
 from training.checkpoint import Progress, State, load_arrays, load_state, save_arrays, save_state
@@ -28,7 +29,6 @@ from training.keras import keras, tf
 from training.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase, softmax
 from training.photos import Survey, class_weights, find_photos, split
 from training.pipeline import Augmentation, build_cache, device_views, epoch_batches, normalise
-from training.plots import write_atomically
 from training.strategy import Devices, choose_devices
 
 Bar = Callable[..., None]  # (done, total, note)

@@ -14,7 +14,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.errors import OutputError, UsageError
+from edge.errors import UsageError
+from edge.files import write_atomically
 from training.facets import Layer, laid_over
 from training.meadow import Picture, backdrop, develop, draw_weather, grass
 from training.parade import ClipScene, check_request, render_clip
@@ -106,18 +107,4 @@ def _aspect(seed: int, size_wh: tuple[int, int]) -> tuple[int, int]:
 
 
 def _write_jpeg(path: Path, picture: Picture) -> None:
-    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_whole(path, data)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.partial")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import os
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge import metrics
-from edge.errors import OutputError
+from edge.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -122,20 +121,6 @@ def sheet(tiles: Sequence[Tile], path: Path, columns: int = 5) -> None:
             text = "\n".join(textwrap.wrap(caption, CAPTION_LETTERS, max_lines=2, placeholder="…"))
             x, y = (left + TILE_PX / 2) / width, 1 - (top + TILE_PX + 5) / height
             figure.text(x, y, text, ha="center", va="top", fontsize=8.5, linespacing=1.1)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, making its folder. Raises OutputError if that is impossible."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # it may never have come to exist
-            temporary.unlink(missing_ok=True)
-        reason = error.strerror or str(error)
-        raise OutputError(f"{path}: cannot be written ({reason}); free some space or choose another folder") from error
 
 
 @contextlib.contextmanager

@@ -3,8 +3,7 @@
 In:  `Scores` of each set of photos, PNG plots, (name, text) rows.
 Out: one self-contained file: no outside assets and no scripts, so it can be mailed or kept beside the model.
 
-All text is escaped on its way in: class and file names are data, never markup. The plots come from `training.plots`,
-whose functions are offered here too.
+All text is escaped on its way in: class and file names are data, never markup. The plots come from `training.plots`.
 """
 
 from __future__ import annotations
@@ -16,10 +15,8 @@ from pathlib import Path
 from string import Template
 
 from edge.errors import OutputError
+from edge.files import write_atomically
 from edge.metrics import Scores
-from training.plots import plot_confusion, plot_history, plot_reliability, sheet, write_atomically
-
-__all__ = ["HOW_TO_READ", "plot_confusion", "plot_history", "plot_reliability", "sheet", "write_report"]
 
 
 def write_report(

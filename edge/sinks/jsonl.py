@@ -73,11 +73,6 @@ class JsonLinesFile:
         return OutputError(f"{self._path}: cannot be written ({error.strerror or error}); {ADVICE}")
 
 
-def open_jsonl(path: str, stdout: TextIO) -> JsonLinesStream | JsonLinesFile:
-    """The sink for `--jsonl PATH`, where "-" stands for `stdout`."""
-    return JsonLinesStream(stdout) if path == "-" else JsonLinesFile(path)
-
-
 def json_line(decision: Decision) -> str:
     """One decision as one line of ASCII JSON, without its newline; probabilities best first."""
     ranked = decision.top(len(decision.probabilities))

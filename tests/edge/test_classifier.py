@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge import Classifier, Result
-from edge.classifier import answer, open_classifier, stack
+from edge.classifier import answer, open_classifier
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.geometry import model_input
 from tests.edge import tiny
@@ -99,10 +99,9 @@ def test_the_answer_is_unknown_only_below_the_threshold(threshold: float | None,
     assert answer(result(0.25, 0.5, 0.25, threshold=threshold)) == shown
 
 
-def test_results_can_be_compared_and_stacked() -> None:
+def test_results_can_be_compared() -> None:
     one, other = result(0.25, 0.5, 0.25), result(0.25, 0.5, 0.25)
     assert one != other  # two answers, though equal in value: arrays inside must not make this raise
-    assert stack([one, other]).shape == (2, 3)
 
 
 @pytest.mark.parametrize(

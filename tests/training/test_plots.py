@@ -191,19 +191,3 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"history\.png: cannot be written \(.+\); free some space") as caught:
         plots.plot_history(history(), tmp_path / "plots" / "history.png")
     assert "\n" not in str(caught.value)
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "page.html"
-    path.write_bytes(b"old")
-
-    def full_disk(self: Path, data: bytes) -> int:
-        with self.open("wb") as half_written:
-            half_written.write(data[:1])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full_disk)
-    with pytest.raises(OutputError, match="No space left on device"):
-        plots.write_atomically(path, b"new")
-    assert path.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [path]

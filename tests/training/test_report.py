@@ -13,6 +13,7 @@ import pytest
 from edge.errors import OutputError
 from edge.metrics import Scores, score
 from training import report
+from training.plots import plot_history
 
 LABELS = ["daisy", "rose", "tulip"]
 
@@ -54,7 +55,7 @@ def scores() -> Scores:
 @pytest.fixture
 def plot(tmp_path: Path) -> Path:
     path = tmp_path / "plots" / "history.png"
-    report.plot_history([{"phase": "head", "loss": 1, "accuracy": 0, "val_loss": 1, "val_accuracy": 0}], path)
+    plot_history([{"phase": "head", "loss": 1, "accuracy": 0, "val_loss": 1, "val_accuracy": 0}], path)
     return path
 
 

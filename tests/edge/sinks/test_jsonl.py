@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.errors import OutputError
-from edge.sinks.jsonl import JsonLinesFile, JsonLinesStream, json_line, open_jsonl
+from edge.sinks.jsonl import JsonLinesFile, JsonLinesStream, json_line
 from tests.edge.fakes import decision, frame
 
 
@@ -51,9 +51,9 @@ def test_a_file_is_appended_to_and_readable_at_once(tmp_path: Path) -> None:
     assert [json.loads(line).get("frame") for line in path.read_text().splitlines()] == [None, 0, 1, 2]
 
 
-def test_a_dash_is_stdout() -> None:
+def test_a_stream_gets_the_same_lines() -> None:
     stdout = io.StringIO()
-    sink = open_jsonl("-", stdout)
+    sink = JsonLinesStream(stdout)
     sink.show(decision(), frame())
     sink.close()
     assert json.loads(stdout.getvalue())["label"] == "roses"
