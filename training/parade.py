@@ -14,14 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.errors import OutputError, UsageError
+from edge.errors import UsageError
+from edge.sinks.clip import ClipSink
 from training.blossoms import HEADS
 from training.facets import Layer, Plane, Sun, laid_over, paint, under
 from training.meadow import Picture, Weather, backdrop, develop, draw_weather, grass
 from training.specimen import Specimen, draw_radius, grow, posed
 
 SUPERSAMPLING = 2
-JPEG_QUALITY = 92
 SMALLEST_SIDE = 32  # pixels
 FAR_SPEED, MIDDLE_SPEED, NEAR_SPEED = 0.35, 0.7, 1.35  # of backdrop, grass behind and grass in front; flowers: 1
 SPACING = 1.05  # between flowers, in picture widths: midway, half a flower is left at either side
@@ -57,7 +57,7 @@ def render_clip(
     _check_clip(path, flowers, frames_per_flower, fps)
     parade = _lay_out(seed, size_wh, flowers)
     positions = [_position(frame, frames_per_flower) for frame in range(flowers * frames_per_flower)]
-    _write_clip(path, _frames(parade, positions, fps, seed, progress), size_wh, fps, len(positions))
+    _write_clip(path, _frames(parade, positions, fps, seed, progress), fps)
     in_view = parade.in_view
     return [_scene(parade.specimens[flower].species, flower, positions, in_view) for flower in range(flowers)]
 
@@ -197,36 +197,12 @@ def _scene(species: str, flower: int, positions: list[float], in_view: float) ->
     return ClipScene(species, shown[0], shown[-1])
 
 
-def _write_clip(path: Path, frames: Iterator[Picture], size_wh: tuple[int, int], fps: int, total: int) -> None:
-    temporary = path.with_name(f".{path.stem}.partial.avi")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()  # says why it cannot be written, which the writer would not
-        try:
-            _encode(temporary, frames, size_wh, fps)
-            if _frame_count(temporary) != total:  # the writer does not tell when a disk is full
-                raise OutputError(f"{path}: the clip could not be written whole; choose a folder that has room")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}); choose another folder") from error
-
-
-def _encode(path: Path, frames: Iterator[Picture], size_wh: tuple[int, int], fps: int) -> None:
-    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), fps, size_wh)
-    if not writer.isOpened():
-        raise OutputError(f"OpenCV {cv2.__version__} cannot write MJPEG clips; install opencv-python-headless")
-    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY)
+def _write_clip(path: Path, frames: Iterator[Picture], fps: int) -> None:
+    clip = ClipSink(path, fps)
     try:
         for frame in frames:
-            writer.write(frame)
-    finally:
-        writer.release()
-
-
-def _frame_count(path: Path) -> int:
-    reader = cv2.VideoCapture(str(path), cv2.CAP_OPENCV_MJPEG)
-    count = int(reader.get(cv2.CAP_PROP_FRAME_COUNT)) if reader.isOpened() else 0
-    reader.release()
-    return count
+            clip.add(frame)
+    except BaseException:
+        clip.discard()
+        raise
+    clip.close()

@@ -20,6 +20,7 @@ from edge.smoothing import Decision
 from edge.source import open_video
 
 ADVICE = "free some space or choose another path for the clip"
+JPEG_QUALITY = 92  # of each frame
 
 
 class ClipSink:
@@ -64,13 +65,25 @@ class ClipSink:
         if _count_frames(self._partial) != self._frames:
             self._partial.unlink(missing_ok=True)
             raise OutputError(f"{self._path}: the clip could not be written whole; {ADVICE}")
-        self._partial.replace(self._path)
+        try:
+            self._partial.replace(self._path)
+        except OSError as error:
+            self._partial.unlink(missing_ok=True)
+            raise OutputError(f"{self._path}: cannot be written ({error.strerror}); {ADVICE}") from error
+
+    def discard(self) -> None:
+        """Drop what was written: for whoever cannot finish the clip."""
+        if self._writer is not None:
+            self._writer.release()
+            self._writer = None
+        self._partial.unlink(missing_ok=True)
 
     def _open(self) -> cv2.VideoWriter:
         codec = cv2.VideoWriter.fourcc(*"MJPG")
         writer = cv2.VideoWriter(str(self._partial), cv2.CAP_OPENCV_MJPEG, codec, self._fps, self._size_wh)
         if not writer.isOpened():
             raise OutputError(f"{self._path}: OpenCV cannot write this clip; {ADVICE}")
+        writer.set(cv2.VIDEOWRITER_PROP_QUALITY, JPEG_QUALITY)
         return writer
 
 

@@ -240,8 +240,17 @@ def test_full_disk_leaves_no_photo_behind(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_clip_cut_short_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parade, "_frame_count", lambda path: 7)
+    monkeypatch.setattr("edge.sinks.clip._count_frames", lambda path: 7)
     (tmp_path / "clip.avi").write_bytes(b"the old clip")
     with pytest.raises(OutputError, match="could not be written whole"):
         render_clip(tmp_path / "clip.avi", 0, SMALL, flowers=5, frames_per_flower=10)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the old clip"]
+
+
+def test_an_interrupted_clip_leaves_nothing(tmp_path: Path) -> None:
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        render_clip(tmp_path / "clip.avi", 0, SMALL, flowers=5, frames_per_flower=10, progress=interrupt)
+    assert not list(tmp_path.iterdir())
