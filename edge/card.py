@@ -1,33 +1,32 @@
 """The model card: the contract between export and device, inside the `.tflite` file.
 
 A model file is a flatbuffer followed by a zip (the TFLite convention for associated files) that holds
-`card.json` and `labels.txt`. The card says what the model expects, how good it is and where it comes from;
-its hashes tie it to the flatbuffer and to the labels, so a card of another model is noticed.
+`card.json` and `labels.txt`. The card says what the model expects, how good it is, where it comes from and which
+answers it gives to golden frames; its hashes tie it to the flatbuffer and to the labels.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from edge import geometry
+from edge.archive import AGAIN, appended, halves
 from edge.dependencies import first_line
 from edge.errors import ModelError
+from edge.folder import is_plain_name
+from edge.golden import GoldenCase, cases_from
+from edge.rejection import SCORES, Rejection
 
-FORMAT = 1
+FORMAT = 2
 CARD, LABELS = "card.json", "labels.txt"
-LARGEST_ENTRY = 1 << 20  # bytes; a card has a few thousand, so more is no card
-LARGEST_MODEL = 1 << 30
+LARGEST_MODEL = 1 << 30  # bytes
+LARGEST_INPUT = 4096  # pixels
 IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every TFLite flatbuffer
-AGAIN = "copy or export it again"
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,17 @@ class Accuracy:
     top1: float
     low: float
     high: float
+    photos: int
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far probabilities can be believed: the expected calibration error (15 bins) on held-out photos."""
+
+    temperature: float  # that the logits are divided by, within the file
+    components: int  # of the subspace whose residual divides them too, picture by picture; 0: none
+    ece_before: float  # with a temperature of 1 and no residual
+    ece_after: float
     photos: int
 
 
@@ -51,8 +61,12 @@ class ModelCard:
     labels_sha256: str  # of labels.txt
     accuracy: Accuracy | None  # of this file
     float_accuracy: Accuracy | None  # of the network it was made from
-    unknown_threshold: float | None  # a top probability below this means "unknown"
-    coverage: float | None  # share of known photos the threshold was chosen to keep
+    calibration: Calibration | None
+    rejection: Rejection | None  # when the answer is "unknown"; None: never
+    golden: tuple[GoldenCase, ...]  # frames by formula, with the answers that a device must give
+    flatbuffer_bytes: int
+    multiply_adds: int  # of one answer
+    minimum_runtime: dict[str, str]  # package -> oldest version known to have every operator
     manifest_sha256: str  # of the list of training photos
     config_sha256: str  # of the training configuration
     tools: dict[str, str]  # package -> version
@@ -66,11 +80,12 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """The two halves of a model file."""
+    """The parts of a model file. One from elsewhere has no card."""
 
     path: Path
     flatbuffer: bytes
-    card: ModelCard
+    card: ModelCard | None
+    entries: dict[str, bytes]  # of the zip
 
 
 def labels_text(labels: tuple[str, ...]) -> bytes:
@@ -80,42 +95,31 @@ def labels_text(labels: tuple[str, ...]) -> bytes:
 
 def pack(flatbuffer: bytes, card: ModelCard) -> bytes:
     """The bytes of a model file. Pack last: rewriting the flatbuffer drops the zip."""
-    store = io.BytesIO()
-    store.write(flatbuffer)
-    with zipfile.ZipFile(store, "a", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr(_entry(CARD), json.dumps(asdict(card), indent=1, sort_keys=True))
-        archive.writestr(_entry(LABELS), labels_text(card.labels))
-    return store.getvalue()
+    text = json.dumps(asdict(card), separators=(",", ":"), sort_keys=True)
+    return appended(flatbuffer, {CARD: text.encode(), LABELS: labels_text(card.labels)})
 
 
 def read_model(path: str | Path) -> ModelFile:
     """Read a model file and check that its parts belong together.
 
-    Raises ModelError for a missing, cut or foreign file, one without card or labels, a newer card, or a hash
-    that does not fit.
+    Raises ModelError for a missing or damaged file, a newer card, or a hash that does not fit. A file without a card
+    is for edge.stranger to judge.
     """
     path = Path(path)
     data = _read(path)
-    flatbuffer, entries = _halves(path, data)
+    flatbuffer, entries = halves(path, data)
     if CARD not in entries:
-        raise ModelError(
-            f"{path}: no labels and no card inside, or its end is cut off; copy it again, or write it with flora export"
-        )
+        if CARD.encode() in data:
+            raise ModelError(f"{path}: the end of the file, with its card, is damaged or cut off; {AGAIN}")
+        return ModelFile(path, flatbuffer, None, entries)
     card = _card(path, entries[CARD])
-    if _sha256(flatbuffer) != card.sha256:
+    if _sha256(flatbuffer) != card.sha256 or len(flatbuffer) != card.flatbuffer_bytes:
         raise ModelError(
             f"{path}: the card inside is of another model, or the file is damaged (sha256 differs); {AGAIN}"
         )
     if entries.get(LABELS) != labels_text(card.labels) or _sha256(entries[LABELS]) != card.labels_sha256:
         raise ModelError(f"{path}: {LABELS} and the card inside disagree; {AGAIN}")
-    return ModelFile(path, flatbuffer, card)
-
-
-def _entry(name: str) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(name)  # a fixed date, so that the same model gives the same bytes
-    info.compress_type = zipfile.ZIP_DEFLATED
-    info.external_attr = 0o644 << 16
-    return info
+    return ModelFile(path, flatbuffer, card, entries)
 
 
 def _sha256(data: bytes) -> str:
@@ -139,33 +143,6 @@ def _read(path: Path) -> bytes:
     if data[4:8] != IDENTIFIER:
         raise ModelError(f"{path}: not a TFLite model ({len(data)} bytes, no {IDENTIFIER.decode()} mark); {expected}")
     return data
-
-
-def _halves(path: Path, data: bytes) -> tuple[bytes, dict[str, bytes]]:
-    """Split into the flatbuffer and the zip's entries; a file without a zip has no entries."""
-    if not zipfile.is_zipfile(io.BytesIO(data)):
-        return data, {}
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            infos = archive.infolist()
-            known = [info for info in infos if info.filename in {CARD, LABELS}]
-            _require_plain(path, known)
-            entries = {info.filename: archive.read(info) for info in known}
-    except (zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError, RuntimeError, ValueError) as error:
-        raise ModelError(f"{path}: the card inside cannot be unpacked ({first_line(error)}); {AGAIN}") from error
-    return data[: min((info.header_offset for info in infos), default=len(data))], entries
-
-
-def _require_plain(path: Path, entries: list[zipfile.ZipInfo]) -> None:
-    """Nothing but what `pack` writes is unpacked: no bomb, no cipher, no second card."""
-    if len({entry.filename for entry in entries}) != len(entries):
-        raise ModelError(f"{path}: the card inside is doubled; {AGAIN}")
-    for entry in entries:
-        if entry.file_size > LARGEST_ENTRY or entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise ModelError(
-                f"{path}: {entry.filename} inside has {entry.file_size} bytes, compressed by method "
-                f"{entry.compress_type}; expected at most {LARGEST_ENTRY}, by method 0 or 8; {AGAIN}"
-            )
 
 
 def _card(path: Path, text: bytes) -> ModelCard:
@@ -193,34 +170,69 @@ def _card(path: Path, text: bytes) -> ModelCard:
 
 
 def _built(path: Path, content: dict[str, Any]) -> ModelCard:
-    accuracies = {name: _accuracy(path, name, content[name]) for name in ("accuracy", "float_accuracy")}
     for name, is_right, expected in _RULES:
-        if not is_right(content[name]):
-            raise ModelError(f"{path}: the card's {name} is {content[name]!r:.80}; expected {expected}; {AGAIN}")
-    return ModelCard(**{**content, **accuracies, "labels": tuple(content["labels"])})
+        _require(path, name, content[name], is_right, expected)
+    labels = tuple(content["labels"])
+    nested = {
+        "accuracy": _record(path, "accuracy", content["accuracy"], Accuracy, _is_number),
+        "float_accuracy": _record(path, "float_accuracy", content["float_accuracy"], Accuracy, _is_number),
+        "calibration": _record(path, "calibration", content["calibration"], Calibration, _is_number),
+        "rejection": _rejection(path, content["rejection"]),
+        "golden": _golden(path, content["golden"], labels),
+    }
+    return ModelCard(**{**content, **nested, "labels": labels})
 
 
-def _accuracy(path: Path, name: str, content: Any) -> Accuracy | None:
+def _require(path: Path, name: str, value: Any, is_right: Callable[[Any], bool], expected: str) -> None:
+    if not is_right(value):
+        raise ModelError(f"{path}: the card's {name} is {value!r:.80}; expected {expected}; {AGAIN}")
+
+
+Record = TypeVar("Record")
+
+
+def _record(path: Path, name: str, content: Any, kind: type[Record], is_value: Callable[[Any], bool]) -> Record | None:
+    """A nested dataclass of numbers, or null."""
     if content is None:
         return None
-    expected = {field.name for field in fields(Accuracy)}
-    if not isinstance(content, dict) or set(content) != expected or not all(map(_is_number, content.values())):
+    expected = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    if not isinstance(content, dict) or set(content) != expected or not all(map(is_value, content.values())):
         raise ModelError(
             f"{path}: the card's {name} is {content!r:.80}; expected numbers {', '.join(sorted(expected))}; {AGAIN}"
         )
-    return Accuracy(**content)
+    return kind(**content)
+
+
+def _rejection(path: Path, content: Any) -> Rejection | None:
+    found = _record(path, "rejection", content, Rejection, lambda value: True)
+    if found is not None:
+        _require(path, "rejection score", found.score, SCORES.__contains__, f"one of {', '.join(SCORES)}")
+        _require(path, "rejection threshold", found.threshold, _is_share, "0 to 1")
+        _require(path, "rejection coverage", found.coverage, lambda v: v is None or _is_share(v), "0 to 1, or null")
+    return found
+
+
+def _golden(path: Path, content: Any, labels: tuple[str, ...]) -> tuple[GoldenCase, ...]:
+    try:
+        return cases_from(content, labels)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; {AGAIN}") from error
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
 
 
 def _is_share(value: Any) -> bool:
-    return value is None or (_is_number(value) and 0 <= value <= 1)
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return _is_count(value) and 0 < value <= LARGEST_INPUT
 
 
 def _is_text(value: Any) -> bool:
@@ -230,20 +242,21 @@ def _is_text(value: Any) -> bool:
 def _are_labels(value: Any) -> bool:
     if not isinstance(value, list) or len(value) < 2:
         return False
-    is_name = [isinstance(label, str) and label != "" and "\n" not in label for label in value]
+    is_name = [isinstance(label, str) and is_plain_name(label) and label.strip() != "" for label in value]
     return all(is_name) and len(set(value)) == len(value)
 
 
-def _are_tools(value: Any) -> bool:
+def _are_versions(value: Any) -> bool:
     return isinstance(value, dict) and all(isinstance(version, str) for version in value.values())
 
 
 _TEXTS = ("variant", "sha256", "labels_sha256", "manifest_sha256", "config_sha256", "created", "licence", "attribution")
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("labels", _are_labels, "at least two different names"),
-    ("input_size", _is_size, "pixels, 1 or more"),
-    ("unknown_threshold", _is_share, "a probability from 0 to 1, or null"),
-    ("coverage", _is_share, "a share from 0 to 1, or null"),
-    ("tools", _are_tools, "names with versions"),
+    ("input_size", _is_size, f"pixels, 1 to {LARGEST_INPUT}"),
+    ("flatbuffer_bytes", _is_count, "a number of bytes"),
+    ("multiply_adds", _is_count, "a number, 0 or more"),
+    ("minimum_runtime", _are_versions, "packages with versions"),
+    ("tools", _are_versions, "packages with versions"),
     *((name, _is_text, "text") for name in _TEXTS),
 )

@@ -17,10 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import geometry
-from edge.card import ModelCard, read_model
-from edge.errors import ModelError, PhotoError, UsageError
-from edge.interpreter import Interpreter, checked_threads
-from edge.smoothing import UNKNOWN
+from edge.card import ModelCard, ModelFile, read_model
+from edge.errors import ModelError, PhotoError
+from edge.interpreter import Interpreter, StrangerInterpreter, checked_threads
+from edge.rejection import UNKNOWN, Rejection, is_unknown, overridden
+from edge.stranger import Stranger, meet, standard_labels
+from edge.verify import Verdict, check, trouble
+from edge.vetting import vet
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
@@ -31,7 +34,8 @@ class Result:
     probabilities: NDArray[np.float32]  # (num_classes,)
     geometry_ms: float
     invoke_ms: float
-    threshold: float | None = None  # a top probability below this is unknown; None: never
+    rejection: Rejection | None = None  # when the answer is "unknown"; None: never
+    evidence: NDArray[np.float32] | None = None  # (h, w, num_classes): where the answer comes from
 
     @property
     def label(self) -> str:
@@ -44,7 +48,7 @@ class Result:
 
     @property
     def is_unknown(self) -> bool:
-        return self.threshold is not None and self.probability < self.threshold
+        return is_unknown(self.label, self.probabilities, self.rejection)
 
     @property
     def latency_ms(self) -> float:
@@ -70,7 +74,7 @@ class PictureClassifier(Protocol):
 
 
 class Classifier:
-    """A `.tflite` file that carries a card. Not safe to share between threads."""
+    """A `.tflite` file: one of ours with its card, or one from elsewhere that brings labels. Not for several threads."""
 
     def __init__(
         self,
@@ -80,20 +84,26 @@ class Classifier:
         threshold: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """`threshold` overrides the card's. Raises ModelError for a file that cannot be trusted to answer."""
+        """`threshold` overrides the card's. Raises ModelError for a file that cannot be trusted to answer.
+
+        A file without a card is loaded in a child process first, unless that went well before.
+        """
         file = read_model(model)
-        self.card: ModelCard = file.card
-        self.name = file.path.name
-        self.labels = file.card.labels
-        self.threshold = checked_threshold(threshold) if threshold is not None else file.card.unknown_threshold
-        self._interpreter = Interpreter(file.flatbuffer, str(file.path), threads=threads)
+        self.name, self._path = file.path.name, str(file.path)
+        self.card: ModelCard | None = file.card
+        self.stranger: Stranger | None = None
+        self.rejection = overridden(file.card.rejection if file.card else None, threshold)
         self._clock = clock
+        if file.card:
+            self.labels = file.card.labels
+            self._interpreter = Interpreter(file.flatbuffer, self._path, threads=threads)
+            _require_fit(file, file.card, self._interpreter)
+        else:
+            self.stranger = meet(self._path, file.flatbuffer, file.entries)
+            self.labels = self.stranger.labels
+            vet(file.flatbuffer, self._path)
+            self._interpreter = StrangerInterpreter(file.flatbuffer, self._path, self.stranger.border, threads=threads)
         self.size = self._interpreter.size
-        if self.size != file.card.input_size or self._interpreter.num_classes != len(self.labels):
-            raise ModelError(
-                f"{file.path}: the model is {self.size} px with {self._interpreter.num_classes} outputs, its card says "
-                f"{file.card.input_size} px with {len(self.labels)} labels; export it again"
-            )
 
     def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
         """Classify one BGR uint8 frame (H, W, 3). Raises PhotoError for anything else, such as a failed read's None."""
@@ -103,7 +113,40 @@ class Classifier:
         cropped = self._clock()
         probabilities = self._interpreter(picture)
         done = self._clock()
-        return Result(self.labels, probabilities, (cropped - started) * 1e3, (done - cropped) * 1e3, self.threshold)
+        times = (cropped - started) * 1e3, (done - cropped) * 1e3
+        return Result(self.labels, probabilities, *times, self.rejection, self._interpreter.evidence())
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is taken on trust of a file that Flora did not write, a line each."""
+        return tuple(f"{self.name}: assumed: {line}" for line in (self.stranger.assumed if self.stranger else ()))
+
+    def verify(self) -> tuple[Verdict, ...]:
+        """The verdict on each golden case in the card: does this device give the answers that it should?"""
+        return check(self._answer, self.labels, self.card.golden if self.card else ())
+
+    def require_right_answers(self) -> None:
+        """Raises ModelError, naming the likely cause, when a golden case fails here."""
+        found = trouble(self.verify(), self._answer, self._interpreter, self.size, self.labels)
+        if found:
+            raise ModelError(f"{self._path}: {found}")
+
+    def _answer(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return self(frame_bgr).probabilities
+
+
+def _require_fit(file: ModelFile, card: ModelCard, interpreter: Interpreter) -> None:
+    """Card, flatbuffer and standard metadata must tell the same."""
+    if interpreter.size != card.input_size or interpreter.num_classes != len(card.labels):
+        raise ModelError(
+            f"{file.path}: the model is {interpreter.size} px with {interpreter.num_classes} outputs, its card says "
+            f"{card.input_size} px with {len(card.labels)} labels; export it again"
+        )
+    standard = standard_labels(str(file.path), file.flatbuffer, file.entries)
+    if standard not in (None, card.labels):
+        raise ModelError(
+            f"{file.path}: the labels of its card and of its standard metadata disagree; copy or export it again"
+        )
 
 
 def _require_frame(frame_bgr: object) -> None:
@@ -117,13 +160,6 @@ def _require_frame(frame_bgr: object) -> None:
         )
     if frame_bgr.size == 0:
         raise PhotoError(f"the frame is {list(frame_bgr.shape)}; expected at least one pixel")
-
-
-def checked_threshold(threshold: float) -> float:
-    """Raises UsageError unless 0 <= threshold <= 1."""
-    if not 0.0 <= threshold <= 1.0:
-        raise UsageError(f"--threshold {threshold}: expected a probability from 0 to 1")
-    return threshold
 
 
 def open_classifier(model: str, *, threads: int | None = None, threshold: float | None = None) -> Any:

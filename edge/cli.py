@@ -40,6 +40,9 @@ VERBS = {
     ),
     "predict": Verb("edge.verbs.predict", "name what is on photos"),
     "export": Verb("export.verb_export", "prune, quantise, verify and package a trained run as one .tflite file"),
+    "inspect": Verb(
+        "edge.verbs.inspect", "what is in a model file, and are its answers right here; or: what is wrong with photos"
+    ),
     "run": Verb("edge.verbs.run", "classify live: camera, video, folder or stream"),
 }
 

@@ -1,10 +1,11 @@
-"""Every statistic of the project, numpy only: training, export and the device all report through this module.
+"""How right a classifier is, numpy only: training, export and the device all report through this module.
 
 In:  truth (n,) int class numbers, probabilities (n, K) float rows that sum to about 1, correct (n,) bool.
 Out: shares in 0..1 (never percent) with their 95% intervals; `Scores` holds a whole evaluation.
 
 K is the number of classes, n the number of photos. A quantity that is undefined (the precision of a class that
-was never predicted) is None, never NaN, so that every result can be written as JSON.
+was never predicted) is None, never NaN, so that every result can be written as JSON. Beside this module:
+`calibration_metrics` (how far a calibration error can be trusted), `rejection_metrics` (known against unknown).
 """
 
 from __future__ import annotations
@@ -177,12 +178,21 @@ def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins:
 
 def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[tuple[float, float, int], ...]:
     """(mean confidence, accuracy, photos) of each bin of confidence that holds a photo, lowest first."""
-    answers, classes = _answers(probabilities, truth)
-    confidence = answers.max(axis=1)
-    correct = answers.argmax(axis=1) == classes
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    confidence, is_right = confidences(probabilities, truth)
+    bin_of = confidence_bins(confidence, bins)
     members = [bin_of == number for number in np.unique(bin_of)]
-    return tuple((float(confidence[m].mean()), float(correct[m].mean()), int(m.sum())) for m in members)
+    return tuple((float(confidence[m].mean()), float(is_right[m].mean()), int(m.sum())) for m in members)
+
+
+def confidences(probabilities: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The highest probability (n,) of each photo, and whether its class is the true one (n,)."""
+    answers, classes = _answers(probabilities, truth)
+    return answers.max(axis=1), answers.argmax(axis=1) == classes
+
+
+def confidence_bins(confidence: NDArray[np.float64], bins: int = 15) -> NDArray[np.int64]:
+    """Numbers (n,), from 0, of the equal-width bins ((m-1)/M, m/M] that confidences (n,) in 0..1 fall into."""
+    return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def nll(probabilities: ArrayLike, truth: ArrayLike, floor: float = 1e-7) -> float:

@@ -17,9 +17,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.rejection import UNKNOWN, Rejection, is_unknown
+
 Probabilities = NDArray[np.float32]
 
-UNKNOWN = "unknown"
 TIME_CONSTANTS_PER_GAP = 4  # after this many the old average weighs under 2 %: what follows is another scene
 
 
@@ -35,7 +36,7 @@ class Answer(Protocol):
     @property
     def invoke_ms(self) -> float: ...
     @property
-    def threshold(self) -> float | None: ...
+    def rejection(self) -> Rejection | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +64,8 @@ class Decision:
 
     @property
     def is_unknown(self) -> bool:
-        """True if the label held is less probable than the model's threshold."""
-        return self.result.threshold is not None and self.probability < self.result.threshold
+        """True if the smoothed probabilities are too unsure by the model's own rule, or the label held says so."""
+        return is_unknown(self.label, self.probabilities, self.result.rejection)
 
     @property
     def shown(self) -> str:

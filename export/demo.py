@@ -74,7 +74,7 @@ def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Callable[[s
     asked = ExportConfig(
         max_drop=3.0, prune_epochs=8, prune_rate=2e-3, calibration=150, licence="Apache-2.0, rendered pictures"
     )
-    exported = export(asked, run, model, folder / "cache", stages)
+    exported = export(asked, run, model, folder / "cache", stages, tell=tell)
     tell("4/4  live over a clip in which one flower after another passes by")
     scenes = render_clip(
         folder / "clip.avi", seed + 1, CLIP_WH, FLOWERS, FRAMES_PER_FLOWER, FPS, stages("rendering the clip")

@@ -3,14 +3,16 @@
 In:  RUN (model.keras, manifest.csv, config.json) and its photos.
 Out: one `.tflite` with its card, and a table of all variants.
 
-Validation photos alone decide which variant is written. Test photos are read after the choice.
+Validation photos alone decide which variant is written, its temperature and its threshold. Test photos are read last.
 """
 
 from __future__ import annotations
 
+import datetime
 import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,16 +21,21 @@ from numpy.typing import NDArray
 
 from edge import geometry, metrics
 from edge.benchmark import time_invokes
-from edge.card import ModelCard, pack
+from edge.card import ModelCard
 from edge.interpreter import Interpreter
 from edge.manifest import manifest_hash
 from edge.metrics import Scores, score
 from export import quantize
 from export.budget import Candidate, choose
 from export.config import ExportConfig
-from export.package import make_card, require_place, write_model
+from export.finishing import Finished, finish
+from export.finishing import answers as answers_of
+from export.metadata import About
+from export.package import Provenance, make_card, require_place, write_model
+from export.report import ExportReport, Measured, write_export_report
 from export.sparsify import Pruning, Sparsity, prune, sparsity_of
 from export.trained import FinishedRun, Views, open_run
+from export.unknowns import Unknowns, read_unknowns
 from export.variants import Exported, Variant, as_json, table
 from training.backbone import FEATURES
 from training.fit import Stages, predict, silent
@@ -39,7 +46,9 @@ __all__ = ["Exported", "Variant", "as_json", "export", "table"]
 
 TIMED_INVOKES = 60
 MILDEST_CROP = 0.5  # of the area; pruning has too few epochs to learn from smaller crops
-CARD_SLACK = 256  # bytes; two cards of one run differ by their digits and hashes only
+CARD_ROOM, CARD_ROOM_PER_LABEL = 8000, 400  # bytes: card, golden answers, labels and standard metadata, generously
+FINISHING_STEPS = 4
+USUAL_PHOTOS = 1000  # whose features say what is strange
 
 Show = Callable[[Sequence[Variant], Scores], None]
 
@@ -60,15 +69,19 @@ def export(
     cache: Path,
     stages: Stages = silent,
     show: Show = lambda variants, float_validation: None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> Exported:
     """Export the trained network of `run` to the model file `out`.
 
-    `show` is given the variants before the gate, so that a refusal can come with its table. Raises
-    BudgetError when no variant is within the limits, ModelError for a run that is not finished, PhotoError for
-    photos that are gone, OutputError for a place that cannot be written to; then `out` stays as it was.
+    `show` is given the variants before the gate, so that a refusal can come with its table; `tell` what a person
+    should know. Raises BudgetError when no variant is within the limits, ModelError for a run that is not finished or
+    a file that does not prove itself, PhotoError for photos that are gone, OutputError for a place that cannot be
+    written to; then `out` stays as it was.
     """
     require_place(out)
     trained = open_run(run, config.photos)
+    bar = stages("reading unknown pictures") if config.unknown else None
+    unknowns = read_unknowns(Path(config.unknown), trained, tell, bar) if config.unknown and bar else None
     views = trained.views(trained.members("validation"), stages("reading validation photos"))
     reference = predict(trained.model, views.pictures, stages("predicting with Keras"))
     float_validation = score(views.truth, reference, trained.labels)
@@ -79,12 +92,36 @@ def export(
         _candidates(config, trained, variants, float_validation),
         float_validation.top1, max_drop=config.max_drop, max_kb=config.max_kb,
     )  # fmt: skip
-    float_test, variants = _test(trained, made, variants, chosen.name, stages)
-    winner, flatbuffer = next((v, m.flatbuffer) for v, m in zip(variants, made, strict=True) if v.is_chosen)
-    assert winner.test is not None
-    card = _card(config, trained, flatbuffer, winner.name, winner.test, float_test)
-    size = write_model(out, flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
-    return Exported(out, size, winner.name, tuple(variants), float_validation, float_test)
+    winner = next(m for m in made if m.name == chosen.name)
+    finished = _finish(config, trained, winner, views, unknowns, out, stages)
+    tested = _test(trained, made, variants, winner, finished, stages)
+    card = _card(config, trained, winner.name, finished, tested)
+    size = write_model(out, finished.flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
+    report = _report(out.stem, trained, winner, views, finished, tested, float_validation, unknowns)
+    page = write_export_report(run / "export" / out.stem, report)
+    return Exported(out, size, winner.name, tested.variants, float_validation, tested.float_test, card, page)
+
+
+def _finish(
+    config: ExportConfig, run: FinishedRun, winner: _Made, views: Views, unknowns: Unknowns | None, out: Path,
+    stages: Stages,
+) -> Finished:  # fmt: skip
+    train = run.members("train")
+    picked = quantize.pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
+    usual = run.views([train[i] for i in picked], stages("reading training photos")).pictures
+    bar, steps = stages("finishing"), count(1)
+    about = About(
+        out.stem,
+        f"{winner.name} classifier of {', '.join(run.labels[:5])}{', ...' if len(run.labels) > 5 else ''}",
+        datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        config.attribution or "",
+        config.licence or "",
+    )
+    return finish(
+        winner.flatbuffer, run.labels, views, about,
+        coverage=config.coverage, usual=usual, unknown=unknowns.choosing if unknowns else None,
+        has_evidence=config.evidence, seed=run.config.seed, step=lambda what: bar(next(steps), FINISHING_STEPS, what),
+    )  # fmt: skip
 
 
 def _variants(config: ExportConfig, run: FinishedRun, cache: Path, stages: Stages) -> list[_Made]:
@@ -129,7 +166,7 @@ def _measure(
     bar = stages("measuring variants")
     variants = []
     for number, m in enumerate(made, 1):
-        answers = _answers(m, views.pictures)
+        answers = answers_of(m.flatbuffer, views.pictures, m.name)
         variants.append(
             Variant(
                 m.name,
@@ -147,37 +184,60 @@ def _measure(
     return variants
 
 
-def _answers(made: _Made, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    interpreter = Interpreter(made.flatbuffer, made.name)
-    return np.stack([interpreter(picture) for picture in pictures])
-
-
 def _candidates(config: ExportConfig, run: FinishedRun, variants: list[Variant], reference: Scores) -> list[Candidate]:
-    """What the choice may know: sizes are those of the file, with a little to spare for its card."""
-    card = _card(config, run, b"", "int8", reference, reference)  # stands in for the real one, which knows test figures
-    extra = len(pack(b"", card)) + CARD_SLACK
+    """What the choice may know: sizes are those of the file, with room for its card and metadata."""
+    extra = CARD_ROOM + CARD_ROOM_PER_LABEL * len(run.labels)
     return [Candidate(v.name, v.is_integer, v.validation.top1, v.bytes + extra, v.gzip_bytes) for v in variants]
 
 
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
+class _Tested:
+    """Test figures, once the choice is made."""
+
+    float_test: Scores
+    variants: tuple[Variant, ...]
+    truth: NDArray[np.int64]
+    before: NDArray[np.float32]  # of the winner without its temperature
+    after: NDArray[np.float32]  # of the file
+    scores: Scores
+
+
 def _test(
-    run: FinishedRun, made: list[_Made], variants: list[Variant], chosen: str, stages: Stages
-) -> tuple[Scores, list[Variant]]:
-    """Test figures of the network and of every variant, once the choice is made."""
+    run: FinishedRun, made: list[_Made], variants: list[Variant], winner: _Made, finished: Finished, stages: Stages
+) -> _Tested:
     views = run.views(run.members("test"), stages("reading test photos"))
     float_test = score(views.truth, predict(run.model, views.pictures), run.labels)
-    tested, bar = [], stages("measuring on test photos")
-    for number, (m, v) in enumerate(zip(made, variants, strict=True), 1):
-        scores = score(views.truth, _answers(m, views.pictures), run.labels)
-        tested.append(replace(v, test=scores, is_chosen=v.name == chosen))
-        bar(number, len(made), v.name)
-    return float_test, tested
+    seen, bar = {}, stages("measuring on test photos")
+    for number, m in enumerate(made, 1):
+        seen[m.name] = answers_of(m.flatbuffer, views.pictures, m.name)
+        bar(number, len(made), m.name)
+    before = seen[winner.name]
+    seen[winner.name] = answers_of(finished.flatbuffer, views.pictures, winner.name)
+    scores = {name: score(views.truth, found, run.labels) for name, found in seen.items()}
+    tested = tuple(replace(v, test=scores[v.name], is_chosen=v.name == winner.name) for v in variants)
+    return _Tested(float_test, tested, views.truth, before, seen[winner.name], scores[winner.name])
 
 
-def _card(
-    config: ExportConfig, run: FinishedRun, flatbuffer: bytes, variant: str, scores: Scores, float_scores: Scores
-) -> ModelCard:
+def _card(config: ExportConfig, run: FinishedRun, variant: str, finished: Finished, tested: _Tested) -> ModelCard:
+    provenance = Provenance(
+        manifest_hash(run.photos), run.folder / "config.json", config.licence or "", config.attribution or ""
+    )
     return make_card(
-        flatbuffer, run.labels, run.config.size, variant, scores=scores, float_scores=float_scores,
-        manifest_sha256=manifest_hash(run.photos), config_path=run.folder / "config.json",
-        licence=config.licence or "", attribution=config.attribution or "",
+        finished, run.labels, run.config.size, variant, scores=tested.scores, float_scores=tested.float_test,
+        ece_before=metrics.expected_calibration_error(tested.before, tested.truth), provenance=provenance,
+    )  # fmt: skip
+
+
+def _report(
+    name: str, run: FinishedRun, winner: _Made, views: Views, finished: Finished, tested: _Tested,
+    float_validation: Scores, unknowns: Unknowns | None,
+) -> ExportReport:  # fmt: skip
+    return ExportReport(
+        name, run.labels, tested.variants, float_validation, tested.float_test, finished.temperature,
+        finished.rejection,
+        Measured(views.truth, answers_of(winner.flatbuffer, views.pictures), finished.validation),
+        Measured(tested.truth, tested.before, tested.after),
+        unknown=answers_of(finished.flatbuffer, unknowns.reporting) if unknowns else None,
+        unknown_note=unknowns.note if unknowns else "",
+        golden=finished.golden,
     )  # fmt: skip

@@ -6,41 +6,60 @@ import datetime
 import hashlib
 import os
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.card import Accuracy, ModelCard, labels_text, pack
+from edge.anatomy import dissect
+from edge.card import Accuracy, Calibration, ModelCard, labels_text, pack
 from edge.classifier import Classifier
 from edge.dependencies import installed
 from edge.errors import ModelError, OutputError
 from edge.metrics import Scores
+from edge.runtimes import least_runtimes
+from export.finishing import Finished
 
 TOOLS = ("flora-edge", "tensorflow", "tf_keras", "tensorflow-model-optimization", "ai-edge-litert", "numpy")
 
 
+@dataclass(frozen=True)
+class Provenance:
+    """Where a model comes from."""
+
+    manifest_sha256: str
+    config_path: Path
+    licence: str
+    attribution: str
+
+
 def make_card(
-    flatbuffer: bytes, labels: tuple[str, ...], input_size: int, variant: str, *, scores: Scores, float_scores: Scores,
-    manifest_sha256: str, config_path: Path, licence: str, attribution: str,
+    finished: Finished, labels: tuple[str, ...], input_size: int, variant: str, *, scores: Scores, float_scores: Scores,
+    ece_before: float, provenance: Provenance,
 ) -> ModelCard:  # fmt: skip
     """The card of one flatbuffer. `scores` are those of held-out test photos, measured after the choice."""
+    anatomy = dissect(finished.flatbuffer, variant)
     return ModelCard(
         labels=labels,
         input_size=input_size,
         variant=variant,
-        sha256=hashlib.sha256(flatbuffer).hexdigest(),
+        sha256=hashlib.sha256(finished.flatbuffer).hexdigest(),
         labels_sha256=hashlib.sha256(labels_text(labels)).hexdigest(),
         accuracy=_accuracy(scores),
         float_accuracy=_accuracy(float_scores),
-        unknown_threshold=None,
-        coverage=None,
-        manifest_sha256=manifest_sha256,
-        config_sha256=hashlib.sha256(config_path.read_bytes()).hexdigest(),
+        calibration=Calibration(finished.temperature, finished.components, ece_before, scores.ece, scores.n),
+        rejection=finished.rejection,
+        golden=finished.golden,
+        flatbuffer_bytes=len(finished.flatbuffer),
+        multiply_adds=anatomy.multiply_adds,
+        minimum_runtime=least_runtimes(anatomy.operators),
+        manifest_sha256=provenance.manifest_sha256,
+        config_sha256=hashlib.sha256(provenance.config_path.read_bytes()).hexdigest(),
         tools=installed(TOOLS),
         created=datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        licence=licence,
-        attribution=attribution,
+        licence=provenance.licence,
+        attribution=provenance.attribution,
     )
 
 
@@ -62,7 +81,7 @@ def require_place(path: Path) -> None:
 
 
 def write_model(path: Path, flatbuffer: bytes, card: ModelCard, picture_bgr: NDArray[np.uint8]) -> int:
-    """Write the file under a temporary name, load it, let it answer once, rename it; returns its size in bytes.
+    """Write the file under a temporary name, load it, let it prove itself, rename it; returns its size in bytes.
 
     Raises OutputError when the place cannot be written to, ModelError when what was written does not load.
     """
@@ -87,6 +106,7 @@ def _read_back(path: Path, card: ModelCard, picture_bgr: NDArray[np.uint8]) -> N
     classify = Classifier(path, threads=1)
     if classify.card != card:
         raise ModelError(f"{path}: the card reads back differently from how it was written; check the disk")
+    classify.require_right_answers()
     total = float(classify(picture_bgr).probabilities.sum())
     if abs(total - 1.0) > len(card.labels) / 256:  # each is rounded to a 256th, and the largest is 255
         raise ModelError(

@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.card import ModelCard
 from edge.metrics import Scores
 
+OF_A_FILE = ("calibration", "rejection", "golden_cases", "minimum_runtime", "report")  # null when none was written
 HAS_ZEROS = 0.005  # share of zeros in a kernel from which on it counts as pruned; rounding leaves a few anywhere
 
 
@@ -40,6 +42,8 @@ class Exported:
     variants: tuple[Variant, ...]
     float_validation: Scores
     float_test: Scores
+    card: ModelCard
+    report: Path
 
 
 def table(variants: Sequence[Variant], float_validation: Scores, float_test: Scores | None = None) -> str:
@@ -62,13 +66,24 @@ def as_json(exported: Exported) -> dict[str, Any]:
         "chosen": exported.chosen,
         **_measured(exported.variants, exported.float_validation),
         "float_test": exported.float_test.to_json(),
+        "calibration": asdict(exported.card.calibration) if exported.card.calibration else None,
+        "rejection": asdict(exported.card.rejection) if exported.card.rejection else None,
+        "golden_cases": len(exported.card.golden),
+        "minimum_runtime": exported.card.minimum_runtime,
+        "report": str(exported.report),
     }
 
 
 def refusal_as_json(variants: Sequence[Variant], float_validation: Scores, reason: str) -> dict[str, Any]:
     """The same keys when nothing was written: no file was chosen, no test photo was read."""
     nothing = {"path": None, "bytes": None, "chosen": None}
-    return {**nothing, **_measured(variants, float_validation), "float_test": None, "refused": reason}
+    return {
+        **nothing,
+        **_measured(variants, float_validation),
+        "float_test": None,
+        **dict.fromkeys(OF_A_FILE),
+        "refused": reason,
+    }
 
 
 def _measured(variants: Sequence[Variant], float_validation: Scores) -> dict[str, Any]:
@@ -93,8 +108,7 @@ def _zeros(v: Variant) -> str:
     low, high = f"{min(shares):.0%}", f"{max(shares):.0%}"
     spread = f"{low} of each" if low == high else f"{low} to {high} of each (median {statistics.median(shares):.0%})"
     return (
-        f"{v.name}: zeros in {len(shares)} of {len(v.sparsity_by_layer)} convolutions, {spread}; "
-        "--json has every layer"
+        f"{v.name}: zeros in {len(shares)} of {len(v.sparsity_by_layer)} convolutions, {spread}; --json has every layer"
     )
 
 

@@ -16,13 +16,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.cache import default_cache
 from edge.metrics import Scores
 from edge.options import add_options, read_options
 from edge.progress import Stages
 from export.budget import BudgetError
 from export.config import ExportConfig
-from export.variants import Variant, as_json, refusal_as_json, table
-from training.flowers import default_cache
+from export.variants import Exported, Variant, as_json, refusal_as_json, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,25 @@ def run(args: argparse.Namespace) -> int:
     measured: list[tuple[Sequence[Variant], Scores]] = []
     try:
         with Stages() as stages:
-            done = export(config, folder, out, cache, stages, lambda *found: measured.append(found))
+            done = export(config, folder, out, cache, stages, lambda *found: measured.append(found), stages.tell)
     except BudgetError as refusal:
         for found in measured:
             print(json.dumps(refusal_as_json(*found, str(refusal))) if args.json else table(*found))
         raise
     print(json.dumps(as_json(done)) if args.json else table(done.variants, done.float_validation, done.float_test))
+    print("\n".join(_finish_lines(done)), file=sys.stderr)
     next_command = f"flora run {shlex.quote(str(done.path))} --source 0"
     print(f"wrote {done.path} ({done.bytes / 1000:.0f} kB, {done.chosen}); next: {next_command}", file=sys.stderr)
     return 0
+
+
+def _finish_lines(done: Exported) -> list[str]:
+    """Calibration, threshold, proof: what the file has beyond its accuracy."""
+    card, lines = done.card, []
+    if card.calibration:
+        error = f"{card.calibration.ece_before:.3f} to {card.calibration.ece_after:.3f}"
+        lines.append(f"temperature {card.calibration.temperature:.2f}: calibration error on test photos {error}")
+    if card.rejection:
+        rule = f"a {card.rejection.score} below {card.rejection.threshold:.3f}"
+        lines.append(f'"unknown" is {rule}, chosen to keep {card.rejection.coverage or 0:.0%} of known photos')
+    return [*lines, f"{len(card.golden)} golden cases inside; report: {done.report}"]

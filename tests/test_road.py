@@ -35,7 +35,9 @@ def test_the_card_states_what_evaluate_measures(road: Road, capsys: pytest.Captu
 
     assert main(["evaluate", str(road.model), "--run", str(road.run), "--json"]) == 0
     measured = json.loads(capsys.readouterr().out)["models"][str(road.model)]
-    stated = read_model(road.model).card.accuracy
+    card = read_model(road.model).card
+    assert card is not None
+    stated = card.accuracy
     assert stated is not None
     assert stated.top1 == pytest.approx(measured["top1"])
     assert stated.photos == measured["n"]

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import geometry
-from edge.classifier import Result, checked_threshold
+from edge.classifier import Result
 from edge.errors import ModelError
+from edge.rejection import Rejection, overridden
 from training.backbone import imagenet_classifier
 from training.config import read_config
 from training.fit import load_model
@@ -30,13 +31,13 @@ IMAGENET_SIZE = 224
 class KerasClassifier:
     """A Keras network that takes float32 [-1, 1] (n, N, N, 3) and gives probabilities (n, num_classes)."""
 
-    def __init__(self, model: Any, labels: tuple[str, ...], name: str, threshold: float | None = None) -> None:
+    def __init__(self, model: Any, labels: tuple[str, ...], name: str, rejection: Rejection | None = None) -> None:
         """Raises ModelError when the labels are not as many as the outputs."""
         if model.output_shape[-1] != len(labels):
             raise ModelError(
                 f"{name}: {model.output_shape[-1]} outputs but {len(labels)} labels; is labels.txt another run's?"
             )
-        self.name, self.labels, self.threshold = name, labels, threshold
+        self.name, self.labels, self.rejection = name, labels, rejection
         self.size = int(model.input_shape[1])
         self._predict = tf.function(lambda picture: model(picture, training=False), reduce_retracing=True)
 
@@ -47,21 +48,21 @@ class KerasClassifier:
         cropped = time.perf_counter()
         probabilities = self._predict(tf.constant(normalise(picture[None])))[0].numpy().astype(np.float32)
         done = time.perf_counter()
-        return Result(self.labels, probabilities, (cropped - started) * 1e3, (done - cropped) * 1e3, self.threshold)
+        return Result(self.labels, probabilities, (cropped - started) * 1e3, (done - cropped) * 1e3, self.rejection)
 
 
 def open_keras(model: str, *, threshold: float | None = None) -> KerasClassifier:
     """Open `imagenet`, a run folder, or a `.keras` file with its labels.txt beside it. Raises ModelError."""
-    threshold = checked_threshold(threshold) if threshold is not None else None
+    rejection = overridden(None, threshold)
     if model == IMAGENET:
-        return KerasClassifier(imagenet_classifier(IMAGENET_SIZE), imagenet_labels(), IMAGENET, threshold)
+        return KerasClassifier(imagenet_classifier(IMAGENET_SIZE), imagenet_labels(), IMAGENET, rejection)
     path = Path(model)
     if path.suffix == ".keras":
         return KerasClassifier(
-            load_model(path.parent, path.name), read_labels(path.parent / "labels.txt"), path.name, threshold
+            load_model(path.parent, path.name), read_labels(path.parent / "labels.txt"), path.name, rejection
         )
     read_config(path)
-    return KerasClassifier(load_model(path), read_labels(path / "labels.txt"), path.name, threshold)
+    return KerasClassifier(load_model(path), read_labels(path / "labels.txt"), path.name, rejection)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -13,7 +13,6 @@ import fcntl
 import gzip
 import hashlib
 import http.client
-import os
 import shutil
 import tarfile
 import urllib.error
@@ -24,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from edge.cache import default_cache
 from edge.errors import FloraError, OutputError, PhotoError
 
 # Size and sha256 as TensorFlow Datasets records them for its data set tf_flowers.
@@ -36,15 +36,6 @@ ATTEMPTS = 5  # connections in one call; one that changes nothing ends it
 CHUNK = 256 * 1024  # bytes
 
 Progress = Callable[[int, int], None]  # (bytes done, bytes in all)
-
-
-def default_cache() -> Path:
-    """The folder for things fetched once: $FLORA_CACHE, else flora in $XDG_CACHE_HOME, else ~/.cache/flora."""
-    if os.environ.get("FLORA_CACHE"):
-        return Path(os.environ["FLORA_CACHE"]).expanduser()
-    xdg = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    # The XDG specification has relative values ignored.
-    return (xdg if xdg.is_absolute() else Path.home() / ".cache") / "flora"
 
 
 def flower_photos(

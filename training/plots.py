@@ -1,6 +1,6 @@
-"""The pictures of a run: learning curves, confusion matrix, calibration, contact sheets.
+"""The pictures of a run and of an export: learning curves, confusion matrix, calibration, unknowns, contact sheets.
 
-In:  history rows, a confusion matrix (K, K), probabilities (n, K) in 0..1, RGB uint8 tiles (h, w, 3).
+In:  history rows, a confusion matrix (K, K), probabilities (n, K) in 0..1, scores (n,), RGB uint8 tiles (h, w, 3).
 Out: PNG files, written whole or not at all.
 
 Matplotlib is imported when something is drawn, so that importing this module costs nothing, and without pyplot, which
@@ -24,9 +24,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge import metrics
 from edge.files import write_atomically
+from edge.rejection_metrics import RiskCoverage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 Layout = Literal["constrained", "compressed"]
@@ -39,6 +41,7 @@ TRAIN, VALIDATION, MARK = "#d55e00", "#0072b2", "#222222"  # told apart by colou
 MOST_NUMBERED = 20  # classes; numbers in smaller cells cannot be read
 MOST_WITH_SHARE = 10
 LABEL_LETTERS = 24
+SCORE_BINS = 32
 TILE_PX, GAP_PX, CAPTION_PX, CAPTION_LETTERS = 220, 12, 44, 21
 # Tried in turn for class names in scripts that the first one lacks; those not installed are passed over.
 FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Microsoft YaHei", "PingFang SC")
@@ -59,7 +62,7 @@ def plot_history(history: Sequence[HistoryRow], path: Path) -> None:
         for axes in (loss, accuracy):
             _mark_phases(axes, [str(row.get("phase", "")) for row in history], has_names=axes is loss)
         _mark_best(loss, accuracy, history)
-        accuracy.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
+        _in_percent(accuracy.yaxis)
         accuracy.set_xlabel("epoch")
         accuracy.legend(loc="lower right")
         loss.legend(loc="upper right")
@@ -90,15 +93,51 @@ def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path) -> N
 
 def plot_reliability(probabilities: ArrayLike, truth: ArrayLike, path: Path) -> None:
     """Accuracy against confidence in 15 bins; probabilities (n, K), truth (n,). The area of a dot is its photos."""
-    bins = metrics.reliability(probabilities, truth)
-    confidence, accuracy, photos = (np.array(column) for column in zip(*bins, strict=True))
     with _drawing(path, 4.6, 4.6) as figure:
         axes = figure.add_subplot()
-        axes.plot([0, 1], [0, 1], "--", color="#888888", label="perfectly calibrated")
-        axes.scatter(confidence, accuracy, s=20 + 380 * photos / photos.max(), color=VALIDATION, alpha=0.6)
-        axes.set(xlim=(0, 1.05), ylim=(-0.05, 1.05), xlabel="confidence of the answer", ylabel="share of right answers")
-        error = metrics.expected_calibration_error(probabilities, truth)
+        error = _draw_reliability(axes, probabilities, truth)
         axes.set_title(f"expected calibration error {error:.3f}")
+        axes.legend(loc="upper left")
+
+
+def plot_calibration(before: ArrayLike, after: ArrayLike, truth: ArrayLike, path: Path) -> None:
+    """`plot_reliability` without and with a temperature, side by side; before and after (n, K), truth (n,)."""
+    with _drawing(path, PAGE_WIDTH_IN, 3.5) as figure:
+        for axes, name, answers in zip(
+            figure.subplots(1, 2, sharey=True), ("before", "after"), (before, after), strict=True
+        ):
+            axes.set_title(f"{name}: error {_draw_reliability(axes, answers, truth):.3f}")
+        figure.axes[0].legend(loc="lower right", fontsize=9)
+        figure.axes[1].set_ylabel("")
+
+
+def plot_risk_coverage(curve: RiskCoverage, answered: tuple[float, float] | None, path: Path) -> None:
+    """Share of wrong answers against share of photos answered; `answered` is where the threshold stands on it."""
+    with _drawing(path, PAGE_WIDTH_IN, 3.6) as figure:
+        axes = figure.add_subplot()
+        axes.plot(curve.coverage, curve.risk, drawstyle="steps-post", color=VALIDATION, label="surest first")
+        axes.axhline(curve.risk[-1], linestyle="--", color="#888888", label="in random order")
+        if answered:
+            axes.plot(*answered, "o", color=TRAIN, label=f"the threshold: {answered[0]:.1%} answered")
+        axes.set(xlim=(0, 1.02), ylim=(0, None), xlabel="share of photos answered", ylabel="share of wrong answers")
+        _in_percent(axes.xaxis, axes.yaxis)
+        axes.legend(loc="center left")
+
+
+def plot_scores(known: ArrayLike, unknown: ArrayLike | None, threshold: float | None, path: Path) -> None:
+    """How the scores (n,) and (m,), 0 to 1, of known and of unknown pictures are spread; lower ones count as 0."""
+    edges: Any = np.linspace(0, 1, SCORE_BINS + 1)
+    with _drawing(path, PAGE_WIDTH_IN, 3.4) as figure:
+        axes = figure.add_subplot()
+        for name, scores, colour in (("known", known, VALIDATION), ("unknown", unknown, TRAIN)):
+            if scores is not None:
+                values = np.maximum(np.asarray(scores, np.float64), 0)
+                weights = np.full(len(values), 1 / len(values))
+                axes.hist(values, edges, weights=weights, color=colour, alpha=0.6, label=f"{name} ({len(values)})")
+        if threshold is not None:
+            axes.axvline(threshold, color=MARK, linestyle=":", label=f"threshold {threshold:.3f}")
+        axes.set(xlim=(0, 1), xlabel="score", ylabel="share of the pictures")
+        _in_percent(axes.yaxis)
         axes.legend(loc="upper left")
 
 
@@ -187,6 +226,21 @@ def _mark_best(loss: Axes, accuracy: Axes, history: Sequence[HistoryRow]) -> Non
         label = f"best epoch: {best + 1}" if axes is loss else f"{values[best]:.1%} on validation"
         axes.axvline(best + 1, color=MARK, linewidth=0.8, linestyle=":")
         axes.plot(best + 1, values[best], "o", color="none", markeredgecolor=MARK, markersize=11, label=label)
+
+
+def _draw_reliability(axes: Axes, probabilities: ArrayLike, truth: ArrayLike) -> float:
+    """Draw the bins; returns the calibration error."""
+    bins = metrics.reliability(probabilities, truth)
+    confidence, accuracy, photos = (np.array(column) for column in zip(*bins, strict=True))
+    axes.plot([0, 1], [0, 1], "--", color="#888888", label="perfectly calibrated")
+    axes.scatter(confidence, accuracy, s=20 + 380 * photos / photos.max(), color=VALIDATION, alpha=0.6)
+    axes.set(xlim=(0, 1.05), ylim=(-0.05, 1.05), xlabel="confidence of the answer", ylabel="share of right answers")
+    return metrics.expected_calibration_error(probabilities, truth)
+
+
+def _in_percent(*axes: Axis) -> None:
+    for axis in axes:
+        axis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
 
 
 def _number_cells(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:

@@ -14,12 +14,13 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from edge.cache import default_cache
 from edge.errors import FloraError, ModelError, OutputError, UsageError
 from edge.folder import class_folders
 from edge.options import add_options, read_options
 from edge.progress import Stages
 from training.config import TrainConfig, numbered, read_config
-from training.flowers import default_cache, flower_photos
+from training.flowers import flower_photos
 
 FLOWERS = "flowers"
 BEGINNING = ("config.json", "manifest.csv", "left_out.csv")  # what a run folder holds before anything is trained

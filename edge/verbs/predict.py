@@ -2,6 +2,7 @@
 
 example: flora predict --model imagenet photo.jpg
          flora predict --model flowers.tflite photos/ 'more/*.jpg' --json
+         flora predict --model flowers.tflite photo.jpg --evidence where.png
 """
 
 from __future__ import annotations
@@ -9,12 +10,20 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+
+import cv2
 
 from edge.classifier import Result, answer, open_classifier
 from edge.errors import PhotoError, UsageError
+from edge.files import write_atomically
 from edge.folder import checked_photo, photo_paths
+from edge.geometry import PHOTO_SUFFIXES, Picture
+from edge.heatmap import draw_heatmap, label_evidence
 from edge.source import quieten_opencv
+
+DRAWN_AS = (".png", ".jpg", ".jpeg")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +36,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="P",
-        help='below this probability the answer is "unknown" (default: the model\'s)',
+        help='below this score the answer is "unknown"; 0 turns that off (default: the model\'s own)',
+    )
+    parser.add_argument(
+        "--evidence",
+        metavar="OUT",
+        help="draw where in the picture each answer comes from: a .png or .jpg file for one photo, a folder for more; "
+        "the model must have been exported with --evidence",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per photo on stdout")
 
@@ -37,12 +52,19 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--top {args.top}: expected 1 or more")
     quieten_opencv()
     paths = [path for spec in args.photos for path in photo_paths(spec)]
+    drawings = _drawings(args.evidence, paths)
     classifier = open_classifier(args.model, threshold=args.threshold)
+    for line in getattr(classifier, "remarks", ()):
+        print(line, file=sys.stderr)
     write = _json if args.json else _text
     failed: list[PhotoError] = []
-    for path in paths:
+    for path, drawing in zip(paths, drawings, strict=True):
         try:
-            print(write(path, classifier(checked_photo(path)[1]), args.top), flush=True)
+            frame = checked_photo(path)[1]
+            result = classifier(frame)
+            if drawing:
+                _draw(drawing, frame, result, args.model)
+            print(write(path, result, args.top, drawing), flush=True)
         except PhotoError as error:  # one bad photo among many is told, not fatal
             if len(paths) == 1:
                 raise
@@ -53,7 +75,28 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _json(path: Path, result: Result, k: int) -> str:
+def _drawings(out: str | None, photos: Sequence[Path]) -> list[Path | None]:
+    """Where the heat map of each photo goes; in a folder they are numbered, since photos of one name are many."""
+    if not out:
+        return [None] * len(photos)
+    suffix = Path(out).suffix.lower()
+    if suffix not in PHOTO_SUFFIXES:
+        return [Path(out) / f"{number:04d}-{photo.stem}.png" for number, photo in enumerate(photos, 1)]
+    if suffix not in DRAWN_AS:
+        raise UsageError(f"--evidence {out}: expected {', '.join(DRAWN_AS)}, or a folder")
+    if len(photos) > 1:
+        raise UsageError(f"--evidence {out}: one picture for {len(photos)} photos; expected a folder")
+    if Path(out).absolute() == photos[0].absolute():
+        raise UsageError(f"--evidence {out}: the photo itself; expected another name, or it would be lost")
+    return [Path(out)]
+
+
+def _draw(out: Path, frame: Picture, result: Result, model: str) -> None:
+    drawn = draw_heatmap(frame, label_evidence(result, model))
+    write_atomically(out, cv2.imencode(out.suffix.lower(), drawn)[1].tobytes())
+
+
+def _json(path: Path, result: Result, k: int, drawing: Path | None) -> str:
     record = {
         "photo": str(path),
         "answer": answer(result),
@@ -61,10 +104,10 @@ def _json(path: Path, result: Result, k: int) -> str:
         "top": [{"label": label, "probability": round(p, 6)} for label, p in result.top(k)],
         "latency_ms": round(result.latency_ms, 3),
     }
-    return json.dumps(record)
+    return json.dumps(record | ({"evidence": str(drawing)} if drawing else {}))
 
 
-def _text(path: Path, result: Result, k: int) -> str:
+def _text(path: Path, result: Result, k: int, drawing: Path | None) -> str:
     width = max(len(label) for label, _ in result.top(k))
     lines = [f"  {label:<{width}}  {p:6.1%}  {'#' * round(30 * p)}" for label, p in result.top(k)]
-    return "\n".join([f"{path}: {answer(result)}", *lines])
+    return "\n".join([f"{path}: {answer(result)}", *lines, *([f"  where: {drawing}"] if drawing else [])])

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from threading import Event
 
-from edge.classifier import open_classifier
+from edge.classifier import Classifier, PictureClassifier, open_classifier
 from edge.live import LiveConfig, LiveSummary, run_live, stop_on_signals
 from edge.options import add_options, read_options
 from edge.sinks import Sink
@@ -44,7 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="P",
-        help='below this probability the answer is "unknown" (default: the model\'s)',
+        help='below this score the answer is "unknown"; 0 turns that off (default: the model\'s own)',
+    )
+    parser.add_argument(
+        "--no-verify", action="store_true", help="run even if the model's golden cases give wrong answers here"
     )
     add_options(parser, LiveConfig)
 
@@ -52,6 +55,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     config = read_options(LiveConfig, args)
     classifier = open_classifier(args.model, threads=args.threads, threshold=args.threshold)
+    _prove(classifier, args)
     with stop_on_signals() as stop, ExitStack() as undo:
         # The source first: one that is not there leaves no empty output behind.
         source = open_source(args.source, realtime=args.realtime)
@@ -63,6 +67,15 @@ def run(args: argparse.Namespace) -> int:
     if summary.error is not None:
         raise summary.error
     return 0
+
+
+def _prove(classifier: PictureClassifier, args: argparse.Namespace) -> None:
+    """Refuse a model that gives wrong answers on this device; say what is taken on trust."""
+    if isinstance(classifier, Classifier):
+        if not args.no_verify:
+            classifier.require_right_answers()
+        for line in classifier.remarks:
+            print(line, file=sys.stderr)
 
 
 def _sinks(args: argparse.Namespace, stop: Event, undo: ExitStack) -> Sequence[Sink]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frames import Frame, Source
+from edge.rejection import Rejection, overridden
 from edge.smoothing import Decision
 
 if TYPE_CHECKING:  # a device environment has no pytest
@@ -26,7 +27,7 @@ class FakeResult:
     labels: tuple[str, ...] = LABELS
     geometry_ms: float = 0.5
     invoke_ms: float = 3.0
-    threshold: float | None = None
+    rejection: Rejection | None = None
 
 
 class FakeClock:
@@ -63,7 +64,7 @@ def decision(
     name: str = "clip.avi",
     time: float = 1_800_000_000.5,
 ) -> Decision:
-    result = FakeResult(np.array(values, np.float32), labels, threshold=threshold)
+    result = FakeResult(np.array(values, np.float32), labels, rejection=overridden(None, threshold))
     index = int(np.argmax(result.probabilities))
     return Decision(time, "clip.avi", number, name, result, result.probabilities, index, wait_ms=30.0, age_ms=7.0)
 

@@ -13,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from edge.card import CARD, FORMAT, LABELS, LARGEST_ENTRY, Accuracy, ModelCard, labels_text, pack, read_model
+from edge.archive import LARGEST_ENTRY
+from edge.card import CARD, FORMAT, LABELS, Accuracy, Calibration, ModelCard, labels_text, pack, read_model
 from edge.errors import ModelError
+from edge.rejection import Rejection
 from tests.edge import tiny
 
 FLATBUFFER = b"\x1c\x00\x00\x00TFL3" + bytes(range(200))
@@ -33,6 +35,10 @@ def as_json(**changes: Any) -> bytes:
     return json.dumps(dataclasses.asdict(tiny.card(FLATBUFFER)) | changes).encode()
 
 
+def rejection(**changes: Any) -> dict[str, Any]:
+    return {"score": "probability", "threshold": 0.5, "coverage": 0.95} | changes
+
+
 def with_entries(*entries: tuple[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
     store = io.BytesIO()
     store.write(FLATBUFFER)
@@ -47,8 +53,10 @@ def test_card_survives_round_trip(tmp_path: Path) -> None:
         FLATBUFFER,
         ("daisy", "Gänseblümchen, gefüllt"),
         float_accuracy=Accuracy(0.95, 0.9, 0.97, 100),
-        unknown_threshold=0.5,
-        coverage=0.95,
+        calibration=Calibration(0.7, 32, 0.08, 0.01, 100),
+        rejection=Rejection("margin", 0.5, 0.95),
+        minimum_runtime={"ai-edge-litert": "1.0.1"},
+        multiply_adds=300_000_000,
     )
     path = tmp_path / "m.tflite"
     path.write_bytes(pack(FLATBUFFER, card))
@@ -90,9 +98,6 @@ def test_other_files_in_the_zip_do_no_harm(tmp_path: Path) -> None:
     [
         pytest.param(b"", "not a TFLite model (0 bytes", id="empty"),
         pytest.param(b"\x89PNG\r\n\x1a\n" * 20, "not a TFLite model (160 bytes, no TFL3 mark)", id="foreign"),
-        pytest.param(FLATBUFFER, "no labels and no card inside", id="no card"),
-        pytest.param(FLATBUFFER[:100], "no labels and no card inside", id="cut in the flatbuffer"),
-        pytest.param(with_entries((LABELS, b"a\nb\n")), "no labels and no card inside", id="labels but no card"),
         pytest.param(with_entries((CARD, as_json())), "labels.txt and the card inside disagree", id="card, no labels"),
         pytest.param(
             with_entries((CARD, as_json()), (LABELS, b"red\nblue\ngreen\n")),
@@ -106,11 +111,11 @@ def test_other_files_in_the_zip_do_no_harm(tmp_path: Path) -> None:
         ),
         pytest.param(
             with_entries((CARD, b" " * (LARGEST_ENTRY + 1))),
-            f"card.json inside has {LARGEST_ENTRY + 1} bytes, compressed by method 8; expected at most {LARGEST_ENTRY}",
+            f"'card.json' inside has {LARGEST_ENTRY + 1} bytes, compressed by method 8; expected at most {LARGEST_ENTRY}",
             id="zip bomb",
         ),
         pytest.param(
-            with_entries((CARD, as_json()), method=zipfile.ZIP_LZMA), "card.json inside has", id="odd compression"
+            with_entries((CARD, as_json()), method=zipfile.ZIP_LZMA), "'card.json' inside has", id="odd compression"
         ),
     ],
 )
@@ -124,14 +129,14 @@ def test_a_doubled_card_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     with pytest.warns(UserWarning, match="Duplicate name"):
         path.write_bytes(with_entries((CARD, as_json()), (CARD, as_json())))
-    assert refusal(path).startswith("the card inside is doubled")
+    assert refusal(path).startswith("'card.json' is in it twice")
 
 
 @pytest.mark.parametrize("cut", range(1, 400, 7))
 def test_a_file_cut_short_anywhere_in_its_zip_is_refused(cut: int, tmp_path: Path) -> None:
     path = tmp_path / "m.tflite"
     path.write_bytes(pack(FLATBUFFER, tiny.card(FLATBUFFER))[:-cut])
-    assert "copy" in refusal(path)
+    assert refusal(path).startswith("the end of the file, with its card, is damaged or cut off")
 
 
 def test_a_damaged_zip_is_refused_wherever_the_damage_is(tmp_path: Path) -> None:
@@ -153,7 +158,7 @@ def test_an_entry_that_lies_about_its_size_is_refused(tmp_path: Path) -> None:
     data[directory + 24 : directory + 28] = struct.pack("<L", 50)  # the uncompressed size in the directory
     path = tmp_path / "m.tflite"
     path.write_bytes(data)
-    assert refusal(path).startswith("the card inside cannot be unpacked")
+    assert refusal(path).startswith("the zip inside cannot be unpacked")
 
 
 def test_an_encrypted_card_is_refused(tmp_path: Path) -> None:
@@ -161,7 +166,7 @@ def test_an_encrypted_card_is_refused(tmp_path: Path) -> None:
     data[data.index(b"PK\x01\x02") + 8] |= 1
     path = tmp_path / "m.tflite"
     path.write_bytes(data)
-    assert refusal(path).startswith("the card inside cannot be unpacked")
+    assert refusal(path).startswith("'card.json' inside has")
 
 
 def test_a_card_of_another_model_is_refused(tmp_path: Path) -> None:
@@ -196,6 +201,13 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     assert refusal(path) == "1073741825 bytes; expected a model of at most 1073741824"
 
 
+def test_a_file_from_elsewhere_is_read_without_a_card(tmp_path: Path) -> None:
+    path = tmp_path / "m.tflite"
+    path.write_bytes(with_entries(("names.txt", b"a\nb\n")))
+    found = read_model(path)
+    assert (found.card, found.flatbuffer, found.entries) == (None, FLATBUFFER, {"names.txt": b"a\nb\n"})
+
+
 # What is no card
 
 
@@ -207,7 +219,7 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
         pytest.param(b"[1]", "the card inside is not valid", id="a list"),
         pytest.param(b"[" * 200_000, "the card inside is not valid", id="nested too deep"),
         pytest.param(b"{}", "the card inside is not valid", id="no format"),
-        pytest.param(as_json(format=2), "its card is of format 2, this Flora reads format 1; update Flora", id="newer"),
+        pytest.param(as_json(format=3), "its card is of format 3, this Flora reads format 2; update Flora", id="newer"),
         pytest.param(as_json(extra=1), "fields missing from or unknown in the card: extra", id="unknown field"),
         pytest.param(as_json(geometry="stretch"), "it expects pictures by the rule 'stretch'", id="other geometry"),
         pytest.param(as_json(colour_order="BGR"), "it expects pictures by the rule", id="other colour order"),
@@ -220,9 +232,18 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
         pytest.param(as_json(input_size="224"), "the card's input_size is '224'; expected pixels", id="size as text"),
         pytest.param(as_json(input_size=True), "the card's input_size is True", id="size as truth"),
         pytest.param(as_json(input_size=0), "the card's input_size is 0", id="size 0"),
-        pytest.param(as_json(unknown_threshold=1.5), "the card's unknown_threshold is 1.5", id="threshold 1.5"),
-        pytest.param(as_json(unknown_threshold="low"), "the card's unknown_threshold is 'low'", id="threshold as text"),
-        pytest.param(as_json(coverage=float("nan")), "the card's coverage is nan", id="coverage NaN"),
+        pytest.param(as_json(input_size=5000), "the card's input_size is 5000; expected pixels, 1 to", id="size 5000"),
+        pytest.param(
+            as_json(rejection=rejection(threshold=1.5)), "the card's rejection threshold is 1.5", id="above 1"
+        ),
+        pytest.param(as_json(rejection=rejection(threshold="low")), "the card's rejection threshold is", id="a word"),
+        pytest.param(as_json(rejection=rejection(score="luck")), "the card's rejection score is 'luck'", id="no score"),
+        pytest.param(as_json(rejection=rejection(coverage=float("nan"))), "the card's rejection coverage", id="NaN"),
+        pytest.param(as_json(rejection=0.5), "the card's rejection is 0.5", id="bare threshold"),
+        pytest.param(as_json(calibration={"temperature": 1}), "the card's calibration is", id="half a calibration"),
+        pytest.param(as_json(multiply_adds=-1), "the card's multiply_adds is -1", id="negative work"),
+        pytest.param(as_json(minimum_runtime={"a": 1}), "the card's minimum_runtime is", id="a version as number"),
+        pytest.param(as_json(golden=7), "golden", id="golden cases that are a number"),
         pytest.param(as_json(accuracy=0.9), "the card's accuracy is 0.9; expected numbers", id="bare accuracy"),
         pytest.param(as_json(accuracy={"top1": 0.9}), "the card's accuracy is {'top1': 0.9}", id="half an accuracy"),
         pytest.param(
@@ -230,7 +251,9 @@ def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
             "the card's float_accuracy is",
             id="accuracy as text",
         ),
-        pytest.param(as_json(tools=["numpy"]), "the card's tools is ['numpy']; expected names with", id="tools a list"),
+        pytest.param(
+            as_json(tools=["numpy"]), "the card's tools is ['numpy']; expected packages with", id="tools a list"
+        ),
         pytest.param(as_json(licence=None), "the card's licence is None; expected text", id="no licence"),
     ],
 )

@@ -12,12 +12,13 @@ from edge import Classifier, Result
 from edge.classifier import answer, open_classifier
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.geometry import model_input
+from edge.rejection import Rejection, overridden
 from tests.edge import tiny
 from tests.edge.fakes import one_line
 
 
 def result(*probabilities: float, threshold: float | None = None) -> Result:
-    return Result(("a", "b", "c"), np.array(probabilities, np.float32), 0.25, 3.0, threshold)
+    return Result(("a", "b", "c"), np.array(probabilities, np.float32), 0.25, 3.0, overridden(None, threshold))
 
 
 class Ticks:
@@ -59,6 +60,7 @@ def test_the_two_stages_are_timed_one_after_the_other(model: Path) -> None:
 def test_a_classifier_says_what_it_is(model: Path) -> None:
     classify = Classifier(str(model))
     assert (classify.name, classify.labels, classify.size) == ("colours.tflite", tiny.LABELS, tiny.SIZE)
+    assert classify.card is not None
     assert classify.card.variant == "int8"
 
 
@@ -68,15 +70,17 @@ def test_a_classifier_says_what_it_is(model: Path) -> None:
 def test_a_threshold_that_is_given_beats_the_cards(
     in_card: float | None, given: float | None, used: float | None, tmp_path: Path
 ) -> None:
-    path = tiny.write_model(tmp_path / "m.tflite", unknown_threshold=in_card)
+    path = tiny.write_model(
+        tmp_path / "m.tflite", rejection=None if in_card is None else Rejection("margin", in_card, 0.95)
+    )
     classify = Classifier(path, threshold=given)
-    assert classify.threshold == used
-    assert classify(tiny.plain("red")).threshold == used
+    assert getattr(classify.rejection, "threshold", None) == used
+    assert classify(tiny.plain("red")).rejection == classify.rejection
 
 
 @pytest.mark.parametrize("threshold", [2.0, -0.1, float("nan")])
 def test_an_impossible_threshold_is_refused(threshold: float, model: Path) -> None:
-    with pytest.raises(UsageError, match=rf"^--threshold {threshold}: expected a probability from 0 to 1$"):
+    with pytest.raises(UsageError, match=rf"^--threshold {threshold}: expected a score from 0 .never unknown. to 1$"):
         Classifier(model, threshold=threshold)
 
 

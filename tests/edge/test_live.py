@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge.errors import FloraError, OutputError, SourceError, UsageError
 from edge.frames import Frame
 from edge.live import LiveConfig, LiveSummary, Percentiles, run_live, stop_on_signals
+from edge.rejection import overridden
 from edge.sinks import Sink
 from edge.smoothing import Decision
 from tests.edge.fakes import FakeClock, FakeResult, frame
@@ -34,7 +35,9 @@ class FakeClassifier:
         values = self._answers[min(self.calls, len(self._answers) - 1)]
         self.calls += 1
         self._clock.now += INVOKE_S
-        return FakeResult(np.array(values, np.float32), invoke_ms=INVOKE_S * 1000, threshold=self._threshold)
+        return FakeResult(
+            np.array(values, np.float32), invoke_ms=INVOKE_S * 1000, rejection=overridden(None, self._threshold)
+        )
 
 
 class FakeSource:

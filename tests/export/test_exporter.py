@@ -85,6 +85,7 @@ def test_json_has_each_variant_with_its_sparsity_by_layer(whole: tuple[Said, Pat
 def test_card_holds_what_the_table_says(whole: tuple[Said, Path]) -> None:
     said, folder = whole
     record, card = json.loads(said.out), read_model(folder / "model.tflite").card
+    assert card is not None
     chosen = next(variant for variant in record["variants"] if variant["is_chosen"])
     assert (card.variant, card.licence, card.attribution) == ("int8_pruned50", "CC0", "")
     assert card.accuracy is not None

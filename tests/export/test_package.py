@@ -12,12 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.card import Accuracy, ModelCard, labels_text, pack, read_model
+from edge.card import Accuracy, Calibration, ModelCard, labels_text, pack, read_model
 from edge.classifier import Classifier
 from edge.errors import ModelError, OutputError
 from edge.metrics import score
+from edge.rejection import Rejection
 from export import package, quantize
-from export.package import make_card, require_place, write_model
+from export.finishing import Finished
+from export.package import Provenance, make_card, require_place, write_model
 from tests.export import colours
 from training.keras import keras
 
@@ -36,9 +38,11 @@ def flatbuffer(flatbuffers: dict[str, bytes]) -> bytes:
 @pytest.fixture
 def card(flatbuffer: bytes, tmp_path: Path) -> ModelCard:
     (tmp_path / "config.json").write_text("{}\n")
+    finished = Finished(flatbuffer, 0.5, 3, Rejection("probability", 0.4, 0.95), (), np.zeros((0, 3), np.float32))
+    provenance = Provenance("ab" * 32, tmp_path / "config.json", "CC0", "A. Gardener")
     return make_card(
-        flatbuffer, colours.LABELS, colours.SIZE, "int8", scores=SCORES, float_scores=FLOAT_SCORES,
-        manifest_sha256="ab" * 32, config_path=tmp_path / "config.json", licence="CC0", attribution="A. Gardener",
+        finished, colours.LABELS, colours.SIZE, "int8",
+        scores=SCORES, float_scores=FLOAT_SCORES, ece_before=0.25, provenance=provenance,
     )  # fmt: skip
 
 
@@ -57,6 +61,11 @@ def test_card_says_where_the_model_comes_from_and_how_good_it_is(card: ModelCard
     assert card.float_accuracy == Accuracy(1.0, FLOAT_SCORES.low, FLOAT_SCORES.high, 4)
     assert (card.labels, card.input_size, card.variant) == (("bluebell", "fern", "poppy"), 32, "int8")
     assert (card.manifest_sha256, card.licence, card.attribution) == ("ab" * 32, "CC0", "A. Gardener")
+    assert card.calibration == Calibration(0.5, 3, 0.25, SCORES.ece, 4)
+    assert card.rejection == Rejection("probability", 0.4, 0.95)
+    assert card.flatbuffer_bytes == len(flatbuffer)
+    assert card.multiply_adds > 16 * 16 * 8 * 27  # more than its first layer alone
+    assert set(card.minimum_runtime) == {"ai-edge-litert", "tflite-runtime"}
     assert card.tools["tensorflow"] == version("tensorflow")
     assert abs(datetime.date.fromisoformat(card.created) - datetime.date.today()) <= datetime.timedelta(days=1)
 
@@ -86,7 +95,7 @@ def sums_to_half(flatbuffer: bytes, card: ModelCard) -> tuple[bytes, ModelCard]:
     picture = keras.Input((colours.SIZE, colours.SIZE, 3))
     pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(3, 1, kernel_initializer="zeros")(picture))
     wrong = quantize.convert_float(keras.Model(picture, pooled + 1 / 6))
-    return wrong, replace(card, sha256=hashlib.sha256(wrong).hexdigest())
+    return wrong, replace(card, sha256=hashlib.sha256(wrong).hexdigest(), flatbuffer_bytes=len(wrong))
 
 
 def other_labels(flatbuffer: bytes, card: ModelCard) -> tuple[bytes, ModelCard]:
@@ -100,7 +109,7 @@ def other_hash(flatbuffer: bytes, card: ModelCard) -> tuple[bytes, ModelCard]:
 
 def cut(flatbuffer: bytes, card: ModelCard) -> tuple[bytes, ModelCard]:
     short = flatbuffer[: len(flatbuffer) // 2]
-    return short, replace(card, sha256=hashlib.sha256(short).hexdigest())
+    return short, replace(card, sha256=hashlib.sha256(short).hexdigest(), flatbuffer_bytes=len(short))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from edge.card import Calibration
 from edge.metrics import Scores, score
+from edge.rejection import Rejection
 from export.variants import Exported, Variant, as_json, refusal_as_json, table
+from tests.edge import tiny
 
 
 def scores(hits: int) -> Scores:
@@ -18,6 +21,7 @@ def scores(hits: int) -> Scores:
 DENSE = Variant("int8", True, 2_600_000, 2_100_000, 3.14, 0.0004, {"stem": 0.0, "a": 0.001}, scores(9), 0.985)
 LAYERS = {"stem": 0.0, "a": 0.5, "b": 0.48, "c": 0.5}
 PRUNED = Variant("int8_pruned50", True, 2_600_000, 1_400_000, 3.15, 0.45, LAYERS, scores(8), 0.97)
+CARD = tiny.card(b"", calibration=Calibration(0.5, 3, 0.1, 0.02, 10), rejection=Rejection("probability", 0.5, 0.95))
 TESTED = (replace(DENSE, test=scores(9)), replace(PRUNED, test=scores(10), is_chosen=True))
 
 
@@ -62,7 +66,9 @@ def test_table_fits_a_line_of_120_characters() -> None:
 
 
 def test_json_has_every_layer_and_every_figure() -> None:
-    exported = Exported(Path("a b.tflite"), 2_601_234, "int8_pruned50", TESTED, scores(9), scores(7))
+    exported = Exported(
+        Path("a b.tflite"), 2_601_234, "int8_pruned50", TESTED, scores(9), scores(7), CARD, Path("report.html")
+    )
     record = json.loads(json.dumps(as_json(exported)))
     assert (record["path"], record["bytes"], record["chosen"]) == ("a b.tflite", 2_601_234, "int8_pruned50")
     dense, pruned = record["variants"]
@@ -70,11 +76,20 @@ def test_json_has_every_layer_and_every_figure() -> None:
     assert (pruned["validation"]["top1"], pruned["test"]["top1"], pruned["agreement"]) == (0.8, 1.0, 0.97)
     assert (dense["bytes"], dense["gzip_bytes"], dense["p50_ms"], dense["is_chosen"]) == (2600000, 2100000, 3.14, False)
     assert (record["float_validation"]["top1"], record["float_test"]["top1"]) == (0.9, 0.7)
+    assert record["calibration"] == {
+        "temperature": 0.5,
+        "components": 3,
+        "ece_before": 0.1,
+        "ece_after": 0.02,
+        "photos": 10,
+    }
+    assert record["rejection"] == {"score": "probability", "threshold": 0.5, "coverage": 0.95}
+    assert (record["golden_cases"], record["report"]) == (0, "report.html")
 
 
 def test_json_of_a_refusal_has_the_same_keys_and_no_test_figure() -> None:
     refused = json.loads(json.dumps(refusal_as_json([DENSE], scores(9), "too large")))
-    written = as_json(Exported(Path("x"), 1, "int8", (DENSE,), scores(9), scores(9)))
+    written = as_json(Exported(Path("x"), 1, "int8", (DENSE,), scores(9), scores(9), CARD, Path("report.html")))
     assert set(refused) - set(written) == {"refused"}
     assert set(written) <= set(refused)
     assert refused["refused"] == "too large"

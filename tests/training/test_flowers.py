@@ -19,7 +19,7 @@ import pytest
 
 from edge.errors import OutputError, PhotoError
 from training import flowers
-from training.flowers import default_cache, flower_photos
+from training.flowers import flower_photos
 
 MTIME = 1_700_000_000
 
@@ -375,29 +375,6 @@ def test_two_calls_at_once_download_once(server: Server, tmp_path: Path) -> None
 
 
 # --- where ------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("flora", "xdg", "expected"),
-    [
-        (None, None, "/home/someone/.cache/flora"),
-        (None, "/var/cache", "/var/cache/flora"),
-        (None, "relative", "/home/someone/.cache/flora"),
-        ("", "", "/home/someone/.cache/flora"),
-        ("/data", "/var/cache", "/data"),
-        ("~/data", None, "/home/someone/data"),
-    ],
-)
-def test_the_cache_follows_the_environment(
-    monkeypatch: pytest.MonkeyPatch, flora: str | None, xdg: str | None, expected: str
-) -> None:
-    monkeypatch.setenv("HOME", "/home/someone")
-    for name, value in (("FLORA_CACHE", flora), ("XDG_CACHE_HOME", xdg)):
-        if value is None:
-            monkeypatch.delenv(name, raising=False)
-        else:
-            monkeypatch.setenv(name, value)
-    assert default_cache() == Path(expected)
 
 
 def test_without_arguments_the_public_set_goes_into_the_default_cache(

@@ -11,6 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from edge.errors import OutputError
+from edge.rejection_metrics import risk_coverage
 from training import plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -135,6 +136,40 @@ def test_reliability_draws_one_dot_for_each_filled_bin(tmp_path: Path, drawn: li
     plots.plot_reliability([[0.9, 0.1], [0.88, 0.12], [0.6, 0.4]], [0, 1, 0], tmp_path / "reliability.png")
     dots = np.asarray(drawn[0].axes[0].collections[0].get_offsets())
     assert dots == pytest.approx(np.array([[0.6, 1.0], [0.89, 0.5]]))
+
+
+def test_calibration_shows_both_errors_side_by_side(tmp_path: Path, drawn: list[Figure]) -> None:
+    before, after = [[0.9, 0.1], [0.9, 0.1]], [[0.6, 0.4], [0.6, 0.4]]
+    plots.plot_calibration(before, after, [0, 1], tmp_path / "calibration.png")
+    assert [axes.get_title() for axes in drawn[0].axes] == ["before: error 0.400", "after: error 0.100"]
+    dots = [np.asarray(axes.collections[0].get_offsets()).tolist() for axes in drawn[0].axes]
+    assert np.array(dots) == pytest.approx(np.array([[[0.9, 0.5]], [[0.6, 0.5]]]))
+
+
+def test_risk_coverage_draws_the_curve_and_where_the_threshold_stands(tmp_path: Path, drawn: list[Figure]) -> None:
+    found = risk_coverage([0.9, 0.8, 0.7, 0.6], [True, True, False, False])
+    plots.plot_risk_coverage(found, (0.75, 1 / 3), tmp_path / "risk.png")
+    assert curve(drawn[0], 0, "surest first") == pytest.approx([0, 0, 1 / 3, 1 / 2])
+    assert curve(drawn[0], 0, "in random order") == [0.5, 0.5]
+    assert curve(drawn[0], 0, "the threshold: 75.0% answered") == pytest.approx([1 / 3])
+
+
+def test_risk_coverage_without_a_threshold_has_no_mark(tmp_path: Path, drawn: list[Figure]) -> None:
+    plots.plot_risk_coverage(risk_coverage([0.5], [True]), None, tmp_path / "risk.png")
+    assert texts(drawn[0]) == ["surest first", "in random order"]
+
+
+def test_scores_are_shares_of_each_kind_of_picture(tmp_path: Path, drawn: list[Figure]) -> None:
+    plots.plot_scores([0.99, 0.98, 0.4, 1.0], [-1.5, 0.01], 0.5, tmp_path / "scores.png")
+    known, unknown = ([bar.get_height() for bar in bars] for bars in drawn[0].axes[0].containers)
+    assert (known[-1], known[12]) == (0.75, 0.25)
+    assert (sum(known), unknown[0]) == (1.0, 1.0)  # the answer of a class "unknown" stands at the left end
+    assert texts(drawn[0]) == ["known (4)", "unknown (2)", "threshold 0.500"]
+
+
+def test_scores_of_known_pictures_alone_can_be_drawn(tmp_path: Path, drawn: list[Figure]) -> None:
+    plots.plot_scores([0.9], None, None, tmp_path / "scores.png")
+    assert texts(drawn[0]) == ["known (1)"]
 
 
 def test_sheet_places_tiles_row_by_row_in_rgb(tmp_path: Path) -> None:

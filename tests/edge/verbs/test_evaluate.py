@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from edge.classifier import Classifier
 from edge.manifest import SPLITS, Photo, write_manifest
 from edge.metrics import wilson_interval
+from edge.rejection import Rejection
 from tests.edge import tiny
 from tests.edge.conftest import Flora
 
@@ -170,13 +173,150 @@ def test_two_runs_are_compared_on_photos_that_neither_has_seen(
     (other / "manifest.csv").write_text(text.replace(",test,", ",train,"))
     found = flora("evaluate", run, other)
     assert found.code == 1
-    assert found.error.startswith(f"all 3 readable test photos of {run} were in the training or validation of a run")
+    assert found.error == (
+        f"all 3 readable test photos of {run} are photos that a run among the models was trained or chosen on; "
+        "expected others"
+    )
 
 
 def test_a_model_of_another_split_is_told(flora: Flora, model: Path, run: Path) -> None:
     found = flora("evaluate", model, "--run", run, "--json")
     assert found.code == 0
     assert f"was trained on another split than the test photos of {run}; it may have seen some of them" in found.err
+
+
+# Unknown
+
+RULE = Rejection("probability", 0.5, 0.95)
+
+
+@pytest.fixture
+def rejecting(tmp_path: Path) -> Path:
+    """The model of the colours, which calls what it is less than half sure of unknown: grey, for one."""
+    return tiny.write_model(tmp_path / "rejecting.tflite", rejection=RULE)
+
+
+@pytest.fixture
+def things(tmp_path: Path) -> Path:
+    """Four pictures of no class, some in deeper folders: three grey ones, and one that is nearly red."""
+    folder = tmp_path / "things"
+    for number, bgr in enumerate([(99, 99, 99), (30, 30, 30), (200, 200, 200), (0, 0, 200)]):
+        path = folder / "/".join("ab"[:number]) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.full((40, 48, 3), bgr, np.uint8))
+    return folder
+
+
+def test_a_threshold_is_measured_without_being_asked(flora: Flora, rejecting: Path, photos: Path) -> None:
+    grey_photo(photos / "green" / "3.png")
+    found = figures(flora("evaluate", rejecting, photos, "--json").out)["models"][str(rejecting)]
+    assert found["rejection"] == {"score": "probability", "threshold": 0.5, "coverage": 0.95}
+    answered = found["answered"]
+    low, high = wilson_interval(6, 7)
+    assert answered["photos"] == 7
+    assert answered["coverage"] == {"value": 6 / 7, "low": low, "high": high}
+    assert answered["accuracy"]["value"] == 5 / 6
+    assert found["unknown"] is None
+    assert found["unknown_class"] is None
+
+
+def test_pictures_of_unknown_things_are_measured_at_any_depth(
+    flora: Flora, rejecting: Path, photos: Path, things: Path
+) -> None:
+    found = flora("evaluate", rejecting, photos, "--unknown", things, "--json")
+    assert (found.code, found.err) == (0, "")
+    unknown = figures(found.out)["models"][str(rejecting)]["unknown"]
+    low, high = wilson_interval(3, 4)
+    assert unknown == {
+        "pictures": 4,
+        "called_unknown": {"value": 0.75, "low": low, "high": high},
+        "auroc": pytest.approx((6 * 3 + 6 * 0.5) / 24),  # the nearly red one is as sure as all photos: 255/256
+        "fpr_at_95": 0.25,
+    }
+
+
+def test_the_text_says_what_unknown_means_and_how_it_fares(
+    flora: Flora, rejecting: Path, photos: Path, things: Path
+) -> None:
+    out = flora("evaluate", rejecting, photos, "--unknown", things).out
+    for line in (
+        '"unknown" is the answer when the highest probability is below 0.500, chosen to keep 95% of known photos',
+        "  known photos answered    100.0% (95% interval 61.0% to 100.0%) of 6",
+        "  right among those        83.3% (95% interval 43.6% to 97.0%)",
+        "  unknown things called so 75.0% (95% interval 30.1% to 95.4%) of 4",
+    ):
+        assert line in out.splitlines()
+    assert "AUROC 0.875; a threshold that keeps 95% of these known photos accepts 25.0% of the 4 unknown" in out
+
+
+def test_a_model_without_threshold_is_judged_by_its_probabilities_alone(
+    flora: Flora, model: Path, photos: Path, things: Path
+) -> None:
+    found = figures(flora("evaluate", model, photos, "--unknown", things, "--json").out)["models"][str(model)]
+    assert (found["rejection"], found["answered"]) == (None, None)
+    assert found["unknown"]["called_unknown"] is None
+    assert found["unknown"]["auroc"] == pytest.approx(0.875)
+    out = flora("evaluate", model, photos, "--unknown", things).out
+    assert '"unknown" is never the answer: this model has no threshold' in out
+    assert "no threshold" not in flora("evaluate", model, photos).out
+
+
+def test_two_models_are_measured_on_the_same_unknown_things(
+    flora: Flora, model: Path, rejecting: Path, photos: Path, things: Path
+) -> None:
+    found = figures(flora("evaluate", model, rejecting, photos, "--unknown", things, "--json").out)["models"]
+    assert [one["unknown"]["pictures"] for one in found.values()] == [4, 4]
+    assert found[str(model)]["unknown"]["called_unknown"] is None
+    assert found[str(rejecting)]["unknown"]["called_unknown"]["value"] == 0.75
+
+
+def test_a_class_called_unknown_is_an_answer_like_the_threshold(
+    flora: Flora, photos: Path, things: Path, tmp_path: Path
+) -> None:
+    """Green was taught as "unknown". It counts in the accuracy, not among the known photos."""
+    (photos / "green").rename(photos / "unknown")
+    model = tiny.write_model(tmp_path / "taught.tflite", labels=("red", "unknown", "blue"))
+    found = flora("evaluate", model, photos, "--unknown", things, "--json")
+    scores = figures(found.out)["models"][str(model)]
+    assert (scores["n"], scores["top1"]) == (6, pytest.approx(5 / 6))
+    assert scores["answered"]["photos"] == 4
+    assert scores["answered"]["coverage"]["value"] == 1.0
+    assert scores["answered"]["accuracy"]["value"] == 0.75
+    assert scores["unknown_class"]["value"] == 1.0
+    assert scores["unknown"]["called_unknown"]["value"] == 0.0  # grey is the first class, red, by a hair
+    out = flora("evaluate", model, photos).out
+    assert '"unknown" is the answer of its class alone: this model has no threshold' in out
+    assert "  class unknown called so  100.0% (95% interval 34.2% to 100.0%)" in out
+
+
+def test_pictures_that_are_known_photos_are_no_unknown_things(
+    flora: Flora, model: Path, photos: Path, things: Path, run: Path
+) -> None:
+    shutil.copy(photos / "red" / "1.png", things / "red.png")  # one that the run was trained on
+    shutil.copy(photos / "red" / "2.jpg", things / "blue.jpg")  # one of its test photos
+    found = flora("evaluate", model, "--run", run, "--unknown", things, "--json")
+    assert figures(found.out)["models"][str(model)]["unknown"]["pictures"] == 4
+    assert "left out 2 photos that are among the photos measured or trained on" in found.err.splitlines()
+    found = flora("evaluate", model, photos, "--unknown", photos)
+    assert found.error == (
+        f"all 6 readable unknown pictures of {photos} are photos that are among the photos measured or trained on; "
+        "expected others"
+    )
+
+
+def test_what_is_no_picture_among_the_unknown_things_is_told(
+    flora: Flora, model: Path, photos: Path, things: Path
+) -> None:
+    (things / "broken.jpg").write_bytes(b"no picture")
+    (things / "notes.md").write_text("not a picture either")
+    found = flora("evaluate", model, photos, "--unknown", things, "--json")
+    assert figures(found.out)["models"][str(model)]["unknown"]["pictures"] == 4
+    (line,) = found.err.splitlines()
+    assert line.startswith(f"left out {things}/broken.jpg: not a readable picture")
+
+
+def grey_photo(path: Path) -> None:
+    cv2.imwrite(str(path), np.full((40, 48, 3), 128, np.uint8))
 
 
 # Mistakes
@@ -246,6 +386,15 @@ def test_class_folders_without_one_photo_fail(flora: Flora, model: Path, photos:
             ["{model}", "{photos}", "--photos", "{photos}"], 2, "{photos} and --photos both name photos", id="all three"
         ),
         pytest.param(["{model}", "--run", "gone"], 1, "gone/manifest.csv: the manifest cannot be read", id="no run"),
+        pytest.param(
+            ["{model}", "{photos}", "--unknown", "gone"], 1, "gone: no such folder; expected a folder of", id="nothing"
+        ),
+        pytest.param(
+            ["{model}", "{photos}", "--unknown", "{model}"],
+            1,
+            "{model}: not a folder; expected a folder of pictures that show none of the classes",
+            id="a file of unknown things",
+        ),
         pytest.param(
             ["{model}", "--split", "all", "{photos}"], 2, "argument --split: invalid choice: 'all'", id="split"
         ),

@@ -8,7 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from edge.classifier import Result
+from edge.verbs import predict
 from tests.edge import tiny
 from tests.edge.conftest import Flora
 
@@ -117,7 +120,7 @@ def test_a_photo_named_in_two_lines_is_told_in_one(flora: Flora, model: Path, tm
     ("options", "message"),
     [
         (["--top", "0"], "--top 0: expected 1 or more"),
-        (["--threshold", "2"], "--threshold 2.0: expected a probability from 0 to 1"),
+        (["--threshold", "2"], "--threshold 2.0: expected a score from 0 (never unknown) to 1"),
     ],
 )
 def test_impossible_options_are_one_line(
@@ -132,3 +135,83 @@ def test_no_model_is_one_line(flora: Flora, photos: Path, tmp_path: Path) -> Non
     found = flora("predict", "--model", tmp_path / "gone.tflite", photos)
     assert found.code == 1
     assert found.error == f"{tmp_path}/gone.tflite: no such file; expected a .tflite file written by: flora export"
+
+
+class WithMap:
+    """A classifier of greys that finds evidence for "red" at the top left alone."""
+
+    labels = tiny.LABELS
+    name = "mapped.tflite"
+    size = tiny.SIZE
+
+    def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
+        evidence = np.full((4, 4, 3), -1, np.float32)
+        evidence[0, 0, 0] = 3
+        return Result(self.labels, np.array([0.8, 0.1, 0.1], np.float32), 0.0, 0.0, evidence=evidence)
+
+
+@pytest.fixture
+def mapped(monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a model that puts out a class evidence map."""
+    monkeypatch.setattr(predict, "open_classifier", lambda model, threshold: WithMap())
+    return WithMap.name
+
+
+def grey(path: Path) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(path), np.full((80, 120, 3), 90, np.uint8))
+    return path
+
+
+def is_drawn_over(path: Path) -> list[bool]:
+    """Whether the top left and the bottom right of the centre square are other than grey."""
+    drawn = cv2.imread(str(path))
+    assert drawn is not None
+    assert drawn.shape == (80, 120, 3)
+    return [abs(drawn[y, x].astype(int) - 90).max() > 10 for y, x in ((8, 28), (70, 90))]
+
+
+@pytest.mark.parametrize("name", ["where.png", "where.JPG"])
+def test_evidence_of_one_photo_is_drawn_to_a_file(name: str, flora: Flora, mapped: str, tmp_path: Path) -> None:
+    photo, out = grey(tmp_path / "a.png"), tmp_path / "new" / name
+    found = flora("predict", "--model", mapped, photo, "--evidence", out)
+    assert (found.code, found.err) == (0, "")
+    assert found.out.splitlines()[-1] == f"  where: {out}"
+    assert is_drawn_over(out) == [True, False]
+
+
+def test_evidence_of_several_photos_is_drawn_to_a_folder(flora: Flora, mapped: str, tmp_path: Path) -> None:
+    photos = [grey(tmp_path / folder / "1.png") for folder in ("x", "y")]
+    found = flora("predict", "--model", mapped, *photos, "--evidence", tmp_path / "maps", "--json")
+    drawn = [tmp_path / "maps" / "0001-1.png", tmp_path / "maps" / "0002-1.png"]
+    assert [record["evidence"] for record in records(found.out)] == list(map(str, drawn))
+    assert sorted((tmp_path / "maps").iterdir()) == drawn
+    assert is_drawn_over(drawn[1]) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "message"),
+    [
+        ("where.png", 2, "where.png: one picture for 2 photos; expected a folder"),
+        ("where.bmp", 1, "where.bmp: expected .png, .jpg, .jpeg, or a folder"),
+        ("0.png", 1, "0.png: the photo itself; expected another name, or it would be lost"),
+    ],
+)
+def test_a_place_that_the_evidence_does_not_fit_is_refused(
+    name: str, count: int, message: str, flora: Flora, mapped: str, tmp_path: Path
+) -> None:
+    photos = [grey(tmp_path / f"{number}.png") for number in range(count)]
+    found = flora("predict", "--model", mapped, *photos, "--evidence", tmp_path / name)
+    assert (found.code, found.error) == (2, f"--evidence {tmp_path}/{message}")
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(flora: Flora, mapped: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    found = flora("predict", "--model", mapped, grey(tmp_path / "a.png"), "--evidence", tmp_path / "file")
+    assert found.error.startswith(f"{tmp_path}/file/0001-a.png: cannot be written (")
+
+
+def test_a_model_without_a_map_says_how_to_get_one(flora: Flora, model: Path, photos: Path, tmp_path: Path) -> None:
+    found = flora("predict", "--model", model, photos / "red/1.png", "--evidence", tmp_path / "where.png")
+    assert found.error.startswith(f"{model}: has no class evidence map; ")
+    assert not (tmp_path / "where.png").exists()

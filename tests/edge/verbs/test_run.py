@@ -156,7 +156,7 @@ def write_wrong_shape(path: Path) -> None:
     [
         pytest.param(write_nothing, "no such file; expected a .tflite file written by: flora export", id="missing"),
         pytest.param(write_foreign, "not a TFLite model (800 bytes, no TFL3 mark); expected", id="foreign"),
-        pytest.param(write_cut, "no labels and no card inside, or its end is cut off; copy it again", id="cut"),
+        pytest.param(write_cut, "the end of the file, with its card, is damaged or cut off; copy or", id="cut"),
         pytest.param(write_corrupt, "the card inside is of another model, or the file is damaged", id="corrupt"),
         pytest.param(write_without_labels, "no labels and no card inside", id="no labels"),
         pytest.param(write_wrong_shape, "its input is [1, 32, 24, 3] uint8; expected one picture", id="wrong shape"),
@@ -289,8 +289,8 @@ def test_stdout_on_a_full_disk_is_one_line(model: Path, photos: Path) -> None:
     ("options", "message"),
     [
         (["--threads", "0"], "--threads 0: expected 1 or more"),
-        (["--threshold", "2"], "--threshold 2.0: expected a probability from 0 to 1"),
-        (["--threshold", "nan"], "--threshold nan: expected a probability from 0 to 1"),
+        (["--threshold", "2"], "--threshold 2.0: expected a score from 0 (never unknown) to 1"),
+        (["--threshold", "nan"], "--threshold nan: expected a score from 0 (never unknown) to 1"),
         (["--frames", "0"], "--frames is 0; expected 1 or more"),
         (["--max-fps", "0"], "--max-fps is 0; expected more than 0"),
         (["--smoothing-s", "-1"], "--smoothing-s is -1; expected 0 or more seconds"),

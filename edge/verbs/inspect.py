@@ -1,0 +1,57 @@
+"""What is inside a model file, and does it give the right answers on this device? What is wrong with these photos?
+
+MODEL is a .tflite file: its card, inputs and outputs, operators, size, the oldest runtime that runs it, and its golden
+cases, which are run here. Exit code 1 when one fails. PHOTOS is a folder of class folders: photos per class, and what
+training would leave out and why.
+
+example: flora inspect flowers.tflite
+         flora inspect photos/
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from edge.errors import ModelError, PhotoError
+from edge.inspection import inspect_model
+from edge.progress import Progress
+from edge.source import quieten_opencv
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="MODEL|PHOTOS", help="a .tflite file, or a folder of class folders")
+    parser.add_argument("--layers", action="store_true", help="of a model, a line for each layer as well")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout, with every layer or photo")
+
+
+def run(args: argparse.Namespace) -> int:
+    quieten_opencv()
+    path = Path(args.path)
+    if (path / "config.json").exists():
+        raise ModelError(
+            f"{path}: a run folder; expected a .tflite file or photos; make a file with: flora export {path}"
+        )
+    return _photos(path, args.json) if path.is_dir() else _model(path, args.json, args.layers)
+
+
+def _model(path: Path, as_json: bool, layers: bool) -> int:
+    found = inspect_model(path)
+    print(json.dumps(found.to_json()) if as_json else found.text(layers=layers), flush=True)
+    if found.trouble:
+        raise ModelError(found.trouble)
+    print(f"next: flora run {path} --source 0", file=sys.stderr)
+    return 0
+
+
+def _photos(path: Path, as_json: bool) -> int:
+    with Progress("checking photos") as bar:
+        found = import_module("training.inspection").inspect_photos(path, bar)
+    print(json.dumps(found.to_json()) if as_json else found.text(), flush=True)
+    if found.trouble:
+        raise PhotoError(found.trouble)
+    print(f"next: flora train {path}", file=sys.stderr)
+    return 0
