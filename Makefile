@@ -11,13 +11,14 @@ MARKED := photos or device or legacy or display or browser or broker or stream
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-marked lint clean
+.PHONY: help demo test test-marked lint studies clean
 
 help:
 	@echo 'make demo         train, compress and run a flower model live, on rendered flowers'
 	@echo 'make test         the tests that need nothing but Python'
 	@echo 'make test-marked  the tests that need photos, a display or device environments (see .ci/run)'
 	@echo 'make lint         ruff, mypy and the import rules'
+	@echo 'make studies      the studies of export/STUDIES.md, on the class folders PHOTOS, trained models kept in WORK'
 	@echo 'make clean        remove $(VENV) and everything that was built'
 	@echo
 	@echo 'PYTHON=python3.12 chooses another Python (3.10 to 3.13), before $(VENV) is made.'
@@ -35,6 +36,11 @@ lint: $(VENV)/.dev
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m mypy
 	@$(BIN)/lint-imports
+
+studies: $(VENV)/.dev
+	$(if $(and $(PHOTOS),$(WORK)),,$(error say where: make studies PHOTOS=folder-of-class-folders WORK=folder-for-trained-models))
+	@$(BIN)/python -m tests.scripts.study_unknowns '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+	@$(BIN)/python -m tests.scripts.study_calibration '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 clean:
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

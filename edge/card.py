@@ -178,7 +178,7 @@ def _built(path: Path, content: dict[str, Any]) -> ModelCard:
         "float_accuracy": _record(path, "float_accuracy", content["float_accuracy"], Accuracy, _is_number),
         "calibration": _record(path, "calibration", content["calibration"], Calibration, _is_number),
         "rejection": _rejection(path, content["rejection"]),
-        "golden": _golden(path, content["golden"], labels),
+        "golden": cases_from(content["golden"], labels, str(path)),
     }
     return ModelCard(**{**content, **nested, "labels": labels})
 
@@ -210,13 +210,6 @@ def _rejection(path: Path, content: Any) -> Rejection | None:
         _require(path, "rejection threshold", found.threshold, _is_share, "0 to 1")
         _require(path, "rejection coverage", found.coverage, lambda v: v is None or _is_share(v), "0 to 1, or null")
     return found
-
-
-def _golden(path: Path, content: Any, labels: tuple[str, ...]) -> tuple[GoldenCase, ...]:
-    try:
-        return cases_from(content, labels)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}; {AGAIN}") from error
 
 
 def _is_number(value: Any) -> bool:

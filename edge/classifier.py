@@ -74,7 +74,7 @@ class PictureClassifier(Protocol):
 
 
 class Classifier:
-    """A `.tflite` file: one of ours with its card, or one from elsewhere that brings labels. Not for several threads."""
+    """A `.tflite` file: ours with its card, or one from elsewhere that brings labels. Not for several threads."""
 
     def __init__(
         self,

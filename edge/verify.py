@@ -116,8 +116,8 @@ def trouble(
     worst = max(failed, key=lambda verdict: verdict.difference)
     cause = likely_cause(answer, invoke, size, labels, [verdict.case for verdict in verdicts])
     return (
-        f"{len(failed)} of {len(verdicts)} golden cases fail on this device, by up to {worst.difference:.2f} for "
-        f"{worst.label}, expected at most {TOLERANCE:.2f}; likely cause: {cause}; "
+        f"{len(failed)} of {len(verdicts)} golden cases fail on this device, by up to {worst.difference:.3f} for "
+        f"{worst.label}, expected at most {TOLERANCE:.3f}; likely cause: {cause}; "
         "update Flora and the runtime, or export it again"
     )
 
@@ -137,12 +137,40 @@ def likely_cause(
     frames = [frame(case) for case in cases]
     wanted = [expected(case, labels) for case in cases]
     seen = [answer(picture) for picture in frames]
-    return (
-        _output_cause(seen, wanted)
-        or _label_cause(seen, wanted, labels)
-        or _picture_cause(invoke, size, frames, seen, wanted)
-        or _unknown_cause(max(map(difference, seen, wanted)))
-    )
+    trial = _Trial(invoke, size, frames)
+    order = _label_cause(seen, wanted, labels)
+    if cause := _output_cause(seen, wanted):
+        return cause
+    if not trial.explains(Fault(), seen):  # so the fault lies between frame and model
+        return trial.cause_of(seen) or order or _unknown_cause(seen, wanted)
+    return " or ".join(filter(None, (order, trial.cause_of(wanted)))) or _unknown_cause(seen, wanted)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Pictures made with a fault on purpose, and what the model answers to them."""
+
+    invoke: Answer
+    size: int
+    frames: list[Picture]
+
+    def distance(self, fault: Fault, target: _Answers) -> float:
+        """The greatest difference over all cases, or infinite from the first that does not fit."""
+        worst = 0.0
+        for picture, right in zip(self.frames, target, strict=True):
+            worst = max(worst, difference(self.invoke(fault.picture(picture, self.size)), right))
+            if worst > TOLERANCE:
+                return float("inf")
+        return worst
+
+    def explains(self, fault: Fault, target: _Answers) -> bool:
+        return self.distance(fault, target) <= TOLERANCE
+
+    def cause_of(self, target: _Answers) -> str:
+        """The fault that leads to the answers `target`, in words; nothing if none does."""
+        distances = {fault: self.distance(fault, target) for fault in _ALL_FAULTS}
+        best = min(distances, key=distances.__getitem__)
+        return best.cause if distances[best] <= TOLERANCE else ""
 
 
 def _verdict(case: GoldenCase, seen: NDArray[np.float32], labels: Sequence[str]) -> Verdict:
@@ -153,10 +181,6 @@ def _verdict(case: GoldenCase, seen: NDArray[np.float32], labels: Sequence[str])
 
 def _differences(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.nan_to_num(np.abs(left.astype(np.float64) - right), nan=1.0, posinf=1.0)
-
-
-def _fit(seen: _Answers, wanted: _Answers) -> bool:
-    return max(map(difference, seen, wanted)) <= TOLERANCE
 
 
 def _output_cause(seen: _Answers, wanted: _Answers) -> str:
@@ -199,25 +223,8 @@ def _matching(choices: Mapping[int, Sequence[int]]) -> dict[int, int]:
     return {key: choice for choice, key in owner.items()}
 
 
-def _picture_cause(invoke: Answer, size: int, frames: list[Picture], seen: _Answers, wanted: _Answers) -> str:
-    """The fault that leads to what was seen, or the one that, done on purpose, leads to what was wanted."""
-
-    def distance(fault: Fault, target: _Answers) -> float:
-        """The greatest difference over all cases, or infinite from the first that does not fit."""
-        worst = 0.0
-        for picture, right in zip(frames, target, strict=True):
-            worst = max(worst, difference(invoke(fault.picture(picture, size)), right))
-            if worst > TOLERANCE:
-                return float("inf")
-        return worst
-
-    path_is_right = distance(Fault(), seen) <= TOLERANCE
-    target = wanted if path_is_right else seen
-    best = min(_ALL_FAULTS, key=lambda fault: distance(fault, target))
-    return best.cause if distance(best, target) <= TOLERANCE else ""
-
-
-def _unknown_cause(worst: float) -> str:
+def _unknown_cause(seen: _Answers, wanted: _Answers) -> str:
+    worst = max(map(difference, seen, wanted))
     if worst <= NARROW:
         return f"unknown, but the difference is small ({worst:.2f}): a runtime that rounds otherwise, most likely"
     return "unknown: no fault of colours, crop, resize or labels explains it; damaged weights, or another runtime"

@@ -3,8 +3,9 @@
 In:  the flatbuffer's bytes.
 Out: nothing, or a ModelError that says what happened: it crashed the runtime, took too long, wanted too much memory.
 
-The runtime trusts what it loads: offsets out of bounds make it read and write where it should not. So a file that no
-card vouches for is loaded and invoked twice in a child that may use little memory and time and whose end harms nobody.
+The runtime trusts what it loads: numbers out of bounds make it read and write where it should not. So a file that no
+card vouches for is checked for offsets that lead out of it, then loaded and invoked twice in a child that may use
+little memory and time and whose end harms nobody.
 This catches damage and clumsy malice. It is no sandbox: the child has this user's rights.
 
 A good verdict is remembered by the file's sha256, the runtime and the machine; a bad one is not, for it may have been
@@ -30,7 +31,9 @@ import numpy as np
 from edge.cache import default_cache
 from edge.errors import ModelError, OutputError
 from edge.files import write_atomically
+from edge.flatbuffer import Damaged
 from edge.interpreter import ELSEWHERE, default_threads, loaded, runtime_version
+from edge.soundness import require_sound
 
 GOOD = "good"
 FOLDER = "vetted"  # in the cache
@@ -60,6 +63,10 @@ def vet(flatbuffer: bytes, name: str, *, cache: Path | None = None, limits: Limi
     verdict = _place(flatbuffer, cache)
     if verdict is not None and _is_remembered(verdict):
         return
+    try:
+        require_sound(flatbuffer)
+    except Damaged as error:
+        raise ModelError(f"{name}: its flatbuffer is damaged ({error}); {ELSEWHERE}") from error
     limits = limits or Limits(memory=MEMORY + MEMORY_PER_BYTE * len(flatbuffer))
     said = _said_by_child(flatbuffer, name, limits)
     if said != GOOD:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.geometry import Picture, model_input
 from edge.golden import LARGEST_AREA, LATTICE, SMALLEST, GoldenCase, frame
-from edge.interpreter import LITERT
+from edge.interpreter import LITERT, told_apart
 from edge.quiet import quiet_stderr
 from edge.verify import FAULTS, Answer, difference
 
@@ -114,13 +114,13 @@ def plain_kernels(flatbuffer: bytes) -> Answer:
     with quiet_stderr():
         interpreter = runtime.Interpreter(model_content=flatbuffer, experimental_op_resolver_type=plain)
         interpreter.allocate_tensors()
-    source, sink = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    source, (sink, _) = interpreter.get_input_details()[0], told_apart(interpreter.get_output_details())
     scale, zero_point = sink["quantization"] if sink["quantization"][0] else (1.0, 0)
 
     def answer(rgb: Picture) -> _Probabilities:
         interpreter.set_tensor(source["index"], rgb[None])
         interpreter.invoke()
-        raw = interpreter.get_tensor(sink["index"])[0].astype(np.float32)
+        raw = interpreter.get_tensor(sink["index"]).ravel().astype(np.float32)
         return np.asarray((raw - np.float32(zero_point)) * np.float32(scale), np.float32)
 
     return answer
@@ -128,7 +128,7 @@ def plain_kernels(flatbuffer: bytes) -> Answer:
 
 def _kinds(size: int) -> list[tuple[str, int, int]]:
     """Patterns with sizes (width, height) in pixels: those of cameras, and the one that 3 x 3 pixels divide evenly."""
-    even = (4 * size * LATTICE // 3, size * LATTICE)
+    even = (4 * size, LATTICE * size)
     return [
         (pattern, width, height)
         for pattern, width, height in (

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edge.rejection import PROBABILITY, Rejection
 from edge.rejection_metrics import threshold_for
 
+HALF_STEP = 1 / 512  # of a quantised answer; a device that rounds otherwise then keeps the same photos
 SCORE = PROBABILITY  # export/STUDIES.md has what it was compared with
 
 
@@ -26,7 +27,7 @@ def choose_rejection(
     strictest = threshold_for(known, coverage)
     rejected = unknown[unknown < strictest] if unknown is not None else np.zeros(0)
     if not len(rejected):
-        return Rejection(score, strictest, coverage)
+        return Rejection(score, max(0.0, strictest - HALF_STEP), coverage)
     surest = max(0.0, float(rejected.max()))
     kept = known[(known > surest) & (known < strictest)]
     lowest = float(kept.min()) if len(kept) else strictest

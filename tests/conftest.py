@@ -2,6 +2,7 @@
 
 FLORA_SHARED        folder with flower_photos/, keras/models/ and peers/
 FLORA_HEADLESS_ENV  Python of an environment with the wheel and only [headless]; likewise _WINDOW_ENV, _LEGACY_ENV
+FLORA_MEDIAPIPE_ENV Python of an environment with mediapipe, which needs the system's libEGL and libGLESv2
 FLORA_STRICT=1      every skip, whatever its cause, becomes a failure
 """
 
@@ -74,6 +75,12 @@ def window_python() -> Path:
 def legacy_python() -> Path:
     """Python of an environment that holds the wheel with [legacy] and nothing else."""
     return _existing("FLORA_LEGACY_ENV", "the Python of an environment with only [legacy]")
+
+
+@pytest.fixture(scope="session")
+def mediapipe_python() -> Path:
+    """Python of an environment that holds mediapipe."""
+    return _existing("FLORA_MEDIAPIPE_ENV", "the Python of an environment with mediapipe")
 
 
 def _existing(variable: str, meaning: str) -> Path:

@@ -19,7 +19,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("edge", "training", "export")
 LARGEST_FILE = 1_500_000  # bytes; the bundled model is the largest file there should ever be
-DATA_FILES = ("training/imagenet_classes.txt", "edge/models/*")
+DATA_FILES = ("training/imagenet_classes.txt", "edge/models/*", "edge/runtimes.json")
 
 IMPORT_ALL_OF_EDGE = """
 import importlib, pkgutil, sys

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from edge.classifier import Classifier
+from edge.geometry import read_photo
 from edge.interpreter import Interpreter
 from export import graph
 from export.metadata import About
@@ -59,7 +60,7 @@ def test_mediapipe_reads_labels_and_probabilities_as_we_do(
 ) -> None:
     model = tiny.write_model(tmp_path / "colours.tflite", finished)
     classify = Classifier(model)
-    expected = [classify(cv2.imread(str(path))) for path in pictures]
+    expected = [classify(read_photo(path)) for path in pictures]
     for (head, label, probability), ours in zip(
         mediapipe_answers(mediapipe_python, model, pictures), expected, strict=True
     ):
@@ -93,13 +94,14 @@ def test_mediapipe_names_held_out_photos_as_flora_predict_does(
 
 def test_the_compiled_model_answers_as_the_interpreter_does(finished: bytes, tmp_path: Path) -> None:
     path = tiny.write_model(tmp_path / "colours.tflite", finished)
-    model: Any = import_module("ai_edge_litert.compiled_model").CompiledModel.from_file(str(path))
-    assert model.get_signature_list() == {"serving_default": {"inputs": ["pixels"], "outputs": ["probabilities"]}}
-    inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+    compiled_model: Any = import_module("ai_edge_litert.compiled_model").CompiledModel
     interpreter, draws = Interpreter(finished, "colours"), np.random.default_rng(0)
-    for tint in draws.integers(0, 256, (10, 3)):
-        picture = np.clip(tint + draws.normal(0, 40, (tiny.SIZE, tiny.SIZE, 3)), 0, 255).astype(np.uint8)
-        inputs[0].write(picture[None])
-        model.run_by_index(0, inputs, outputs)
-        answer = outputs[0].read(len(tiny.LABELS), np.uint8) / np.float32(256)
-        np.testing.assert_array_equal(answer, interpreter(picture))
+    with compiled_model.from_file(str(path)) as model:
+        assert model.get_signature_list() == {"serving_default": {"inputs": ["pixels"], "outputs": ["probabilities"]}}
+        inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
+        for tint in draws.integers(0, 256, (10, 3)):
+            picture = np.clip(tint + draws.normal(0, 40, (tiny.SIZE, tiny.SIZE, 3)), 0, 255).astype(np.uint8)
+            inputs[0].write(picture[None])
+            model.run_by_index(0, inputs, outputs)
+            answer = outputs[0].read(len(tiny.LABELS), np.uint8) / np.float32(256)
+            np.testing.assert_array_equal(answer, interpreter(picture))

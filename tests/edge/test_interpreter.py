@@ -90,8 +90,8 @@ def test_a_model_with_another_number_of_inputs_is_refused(inputs: list[int], mes
         ),
         pytest.param(strangers.signed(), "its input is [1, 32, 32, 3] int8", id="int8"),
         pytest.param(
-            strangers.rescaled(1 / 255, 0),
-            "the input came out with scale 0.003922 and zero point 0, expected 0.007843",
+            strangers.rescaled(1 / 255, 128),
+            "the input came out with scale 0.003922 and zero point 128, expected 0.007843",
             id="0 to 1",
         ),
         pytest.param(

@@ -136,6 +136,12 @@ def test_labels_that_do_not_fit_are_refused(text: bytes, message: str) -> None:
     assert refusal(names__txt=text).startswith(message)
 
 
+def test_the_only_text_file_must_fit_all_the_same() -> None:
+    assert refusal(tiny.flatbuffer(), names__txt=b"a\nb\n").startswith(
+        "'names.txt' inside has 2 labels, its output has 3"
+    )
+
+
 def test_a_file_without_labels_is_refused() -> None:
     with pytest.raises(ModelError, match=r"^m: no labels and no card inside, or its end is cut off; copy it again, or"):
         meet("m", tiny.flatbuffer(), {})

@@ -88,7 +88,9 @@ def test_every_fault_gives_a_picture_of_the_same_kind_that_is_another(name: str)
 
     picture = FAULTS[name].picture(frame_bgr, SIZE)
 
-    assert (picture.shape, picture.dtype, picture.flags.c_contiguous) == ((SIZE, SIZE, 3), np.uint8, True)
+    assert picture.shape == (SIZE, SIZE, 3)
+    assert picture.dtype == np.uint8
+    assert picture.flags.c_contiguous
     assert (picture != model_input(frame_bgr, SIZE)).any()
 
 
@@ -107,8 +109,7 @@ def test_a_fault_in_the_picture_path_fails_and_is_named(fault: Fault) -> None:
     assert cause(device(fault)) == fault.cause
 
 
-@pytest.mark.parametrize("colours", ["BGR"])
-def test_a_model_that_was_made_for_other_pictures_is_named_too(colours: str) -> None:
+def test_channels_swapped_under_the_picture_path_are_named_too() -> None:
     def invoke(rgb: Picture) -> NDArray[np.float32]:
         return model(np.ascontiguousarray(rgb[..., ::-1]))
 
@@ -116,7 +117,7 @@ def test_a_model_that_was_made_for_other_pictures_is_named_too(colours: str) -> 
         return invoke(model_input(frame_bgr, SIZE))
 
     assert not passed(answer)
-    assert cause(answer, invoke) == CAUSES[colours]
+    assert cause(answer, invoke).endswith(CAUSES["BGR"])
 
 
 @pytest.mark.parametrize(
@@ -129,24 +130,42 @@ def test_a_model_that_was_made_for_other_pictures_is_named_too(colours: str) -> 
     ids=["two", "the outer two", "all three"],
 )
 def test_labels_in_another_order_fail_and_are_named(order: tuple[int, ...], said: str) -> None:
+    def invoke(rgb: Picture) -> NDArray[np.float32]:
+        return model(rgb)[list(order)]
+
     def answer(frame_bgr: Picture) -> NDArray[np.float32]:
-        return right(frame_bgr)[list(order)]
+        return invoke(model_input(frame_bgr, SIZE))
 
     assert not passed(answer)
-    assert cause(answer) == f"the labels are in another order: {said}"
+    assert cause(answer, invoke).startswith(f"the labels are in another order: {said}")
+
+
+def test_two_causes_that_both_explain_the_answers_are_both_named() -> None:
+    """To a model that names colours, red and blue labels swapped are the same as red and blue channels swapped."""
+
+    def invoke(rgb: Picture) -> NDArray[np.float32]:
+        return model(rgb)[::-1]
+
+    said = cause(lambda frame_bgr: invoke(model_input(frame_bgr, SIZE)), invoke)
+
+    assert said == (
+        "the labels are in another order: red is answered as blue, blue is answered as red or "
+        "the colour channels are swapped: BGR for RGB"
+    )
 
 
 def test_a_thousand_labels_shifted_by_one_are_named() -> None:
     labels = [f"class {i}" for i in range(1000)]
-    random = np.random.default_rng(0)
-    answers = {setting[1]: np.roll(np.eye(1000, dtype=np.float32)[random.integers(1000)], 1) for setting in SETTINGS}
-    cases = tuple(
-        GoldenCase(pattern, seed, width, height, {labels[int(answers[seed].argmax())]: 1.0})
-        for pattern, seed, width, height in SETTINGS
-    )
-    shifted = iter([np.roll(answers[case.seed], 1) for case in cases])
 
-    said = likely_cause(lambda frame_bgr: next(shifted), model, SIZE, labels, cases)
+    def exported(rgb: Picture) -> NDArray[np.float32]:
+        return np.asarray(np.eye(1000)[int(rgb.sum(dtype=np.int64)) % 1000], np.float32)
+
+    def invoke(rgb: Picture) -> NDArray[np.float32]:
+        return np.roll(exported(rgb), 1)
+
+    cases = golden(lambda frame_bgr: exported(model_input(frame_bgr, SIZE)), labels)
+
+    said = likely_cause(lambda frame_bgr: invoke(model_input(frame_bgr, SIZE)), invoke, SIZE, labels, cases)
 
     assert said.startswith("the labels are in another order: class ")
     assert said.endswith(", ...")
@@ -162,7 +181,9 @@ def test_a_thousand_labels_shifted_by_one_are_named() -> None:
     ],
     ids=["scale", "signed", "raw", "no numbers"],
 )
-def test_a_misread_output_fails_and_is_named(misread: Callable[[NDArray[np.float32]], Answer], said: str) -> None:
+def test_a_misread_output_fails_and_is_named(
+    misread: Callable[[NDArray[np.float32]], NDArray[np.float32]], said: str
+) -> None:
     def answer(frame_bgr: Picture) -> NDArray[np.float32]:
         return np.asarray(misread(right(frame_bgr)), np.float32)
 
@@ -183,7 +204,7 @@ def test_a_small_difference_points_to_the_runtime() -> None:
     off = np.array([TOLERANCE, -1.5 * TOLERANCE, 0], np.float32)
 
     def answer(frame_bgr: Picture) -> NDArray[np.float32]:
-        return np.clip(right(frame_bgr) + off, 0, 1)
+        return np.asarray(np.clip(right(frame_bgr) + off, 0, 1), np.float32)
 
     assert not passed(answer)
     assert "a runtime that rounds otherwise" in cause(answer, lambda rgb: np.clip(model(rgb) + off, 0, 1))

@@ -65,14 +65,29 @@ def test_a_sound_file_passes_and_is_not_tried_again(
 
 
 @pytest.mark.usefixtures("no_child")
-@pytest.mark.parametrize("kept", [b"", b"goo", b"bad", None], ids=["empty", "cut", "bad", "of another runtime"])
-def test_only_a_whole_and_good_verdict_of_this_runtime_counts(kept: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [b"", b"goo", b"bad"], ids=["empty", "cut", "bad"])
+def test_only_a_whole_and_good_verdict_counts(kept: bytes, tmp_path: Path) -> None:
     place = vetting._place(tiny.flatbuffer(), tmp_path)
     assert place is not None
-    if kept is None:
-        place = place.with_name(place.name.replace("-", "-0", 1))
     place.parent.mkdir()
-    place.write_bytes(vetting.GOOD.encode() if kept is None else kept)
+    place.write_bytes(kept)
+    with pytest.raises(AssertionError, match=CALLED):
+        vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("what", "other"),
+    [("runtime_version", "ai-edge-litert 0.0.1"), ("platform.machine", "pdp11")],
+    ids=["runtime", "machine"],
+)
+def test_a_verdict_of_elsewhere_does_not_count(
+    what: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(vetting, "CHILD", SAYS.format(vetting.GOOD))
+    vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+    request.getfixturevalue("no_child")
+    vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+    monkeypatch.setattr(f"edge.vetting.{what}", lambda: other)
     with pytest.raises(AssertionError, match=CALLED):
         vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
 
@@ -104,23 +119,33 @@ def test_a_file_that_the_runtime_refuses_is_refused_in_its_words(tmp_path: Path)
     assert "refuses it (" in refusal(strangers.edited(tiny.flatbuffer(), forget_the_axes), tmp_path)
 
 
+@pytest.mark.usefixtures("no_child")
+def test_a_file_whose_offsets_lead_out_of_it_is_not_even_tried(tmp_path: Path) -> None:
+    content = tiny.flatbuffer()
+    assert refusal(content[: len(content) // 2], tmp_path).startswith("its flatbuffer is damaged (")
+
+
 @pytest.mark.parametrize("death", ["SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT", "SIGKILL"])
 def test_a_file_that_crashes_the_runtime_harms_nobody(
     death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vetting, "CHILD", DIES.format(death))
     memory = ", or memory ran out" if death in {"SIGABRT", "SIGKILL"} else ""
-    assert refusal(b"", tmp_path).startswith(f"it crashed the runtime in a trial run ({death}{memory}); get it again")
+    assert refusal(tiny.flatbuffer(), tmp_path).startswith(
+        f"it crashed the runtime in a trial run ({death}{memory}); get it again"
+    )
 
 
 def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vetting, "CHILD", "import signal; signal.pause()")
-    assert refusal(b"", tmp_path, Limits(timeout_s=0.05)).startswith("no answer within 0.05 s in a trial run; ")
+    assert refusal(tiny.flatbuffer(), tmp_path, Limits(timeout_s=0.05)).startswith(
+        "no answer within 0.05 s in a trial run; "
+    )
 
 
 def test_a_file_that_uses_up_its_processor_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vetting, "CHILD", DIES.format("SIGXCPU"))
-    assert refusal(b"", tmp_path).startswith("it took too much time in a trial run; ")
+    assert refusal(tiny.flatbuffer(), tmp_path).startswith("it took too much time in a trial run; ")
 
 
 def test_a_file_that_wants_too_much_memory_is_refused(tmp_path: Path) -> None:
@@ -130,18 +155,18 @@ def test_a_file_that_wants_too_much_memory_is_refused(tmp_path: Path) -> None:
 
 def test_a_child_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vetting, "CHILD", "raise ValueError('a defect')")
-    assert refusal(b"", tmp_path).startswith("a trial run of it failed (exit code 1); ")
+    assert refusal(tiny.flatbuffer(), tmp_path).startswith("a trial run of it failed (exit code 1); ")
 
 
 def test_a_child_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nonesuch"))
-    assert refusal(b"", tmp_path).startswith("it cannot be tried out, as files without a card must be (")
+    assert refusal(tiny.flatbuffer(), tmp_path).startswith("it cannot be tried out, as files without a card must be (")
 
 
 def test_what_a_child_says_is_shown_in_one_plain_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vetting, "CHILD", SAYS.format("first\nm.tflite: \x1b[31mred" + "!" * 999))
-    assert refusal(b"", tmp_path).startswith("?[31mred!!!")
-    assert len(refusal(b"", tmp_path)) <= vetting.LONGEST_VERDICT
+    assert refusal(tiny.flatbuffer(), tmp_path).startswith("?[31mred!!!")
+    assert len(refusal(tiny.flatbuffer(), tmp_path)) <= vetting.LONGEST_VERDICT
 
 
 def test_the_child_takes_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

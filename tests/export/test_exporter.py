@@ -63,7 +63,10 @@ def test_whole_export_writes_one_file_that_names_photos(whole: tuple[Said, Path]
 
 def test_terminal_shows_bars_and_the_next_command_and_nothing_of_tensorflow(whole: tuple[Said, Path]) -> None:
     said, _ = whole
-    (line,) = said.errors
+    *finish, line = said.errors
+    assert [words.split()[0] for words in finish[:2]] == ["temperature", '"unknown"']
+    assert "golden cases inside; report: " in finish[2]
+    assert finish[2].endswith("/colours/export/model/report.html")
     assert line.startswith("wrote model.tflite (")
     assert line.endswith("next: flora run model.tflite --source 0")
     assert len(said.out.splitlines()) == 1
@@ -304,5 +307,5 @@ def test_library_call_reports_its_stages(run_folder: Path, tmp_path: Path) -> No
     assert done.chosen == "int8"
     assert titles == [
         "reading validation photos", "predicting with Keras", "reading calibration photos", "measuring variants",
-        "reading test photos", "measuring on test photos",
+        "reading training photos", "finishing", "reading test photos", "measuring on test photos",
     ]  # fmt: skip

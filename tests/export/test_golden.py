@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import combinations
 
 import numpy as np
@@ -15,7 +14,7 @@ from edge.golden import GoldenCase, cases_from, expected, frame
 from edge.interpreter import Interpreter
 from edge.verify import FAULTS, Answer, check, likely_cause
 from export import golden
-from export.golden import MOST, REQUIRED, SHOWN, choose_cases, plain_kernels, untold_labels
+from export.golden import MOST, REQUIRED, choose_cases, plain_kernels, untold_labels
 from tests.edge import tiny
 
 LABELS, SIZE = tiny.LABELS, tiny.SIZE
@@ -32,10 +31,9 @@ def cases(model: Interpreter) -> tuple[GoldenCase, ...]:
 
 
 @pytest.fixture
-def _short_search(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _short_search(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golden, "CANDIDATES", 24)
     monkeypatch.setattr(golden, "HUNTED", 24)
-    yield
 
 
 def sees_only(rgb: Picture, what: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -62,11 +60,11 @@ def test_a_planted_fault_fails_at_least_two_cases_and_is_named(
     def device(frame_bgr: Picture) -> NDArray[np.float32]:
         return model(FAULTS[name].picture(frame_bgr, SIZE))
 
-    assert sum(not verdict.passed for verdict in check(device, LABELS, cases)) >= SHOWN
+    assert sum(not verdict.passed for verdict in check(device, LABELS, cases)) >= 2
     assert likely_cause(device, model, SIZE, LABELS, cases) == FAULTS[name].cause
 
 
-@pytest.mark.parametrize("pair", combinations(range(3), 2), ids="{0[0]}-{0[1]}".format)
+@pytest.mark.parametrize("pair", list(combinations(range(3), 2)), ids="{0[0]}-{0[1]}".format)
 def test_any_two_labels_that_change_places_are_noticed(
     pair: tuple[int, int], model: Interpreter, cases: tuple[GoldenCase, ...]
 ) -> None:
@@ -114,6 +112,14 @@ def test_a_fault_that_cannot_be_shown_is_named(weights: tuple[float, float, floa
         choose_cases(lambda rgb: sees_only(rgb, np.array(weights)), ("dark", "light"), SIZE)
 
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.usefixtures("_short_search")
+def test_a_fault_that_is_shown_too_seldom_is_refused(model: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(golden, "SHOWN", MOST + 1)
+
+    with pytest.raises(ModelError, match=rf"expected {MOST + 1}"):
+        choose_cases(model, LABELS, SIZE)
 
 
 @pytest.mark.usefixtures("_short_search")

@@ -190,7 +190,7 @@ def test_labels_that_are_not_as_many_as_the_outputs_are_refused(flatbuffers: dic
 
 
 def test_a_graph_that_ends_otherwise_has_no_map() -> None:
-    with pytest.raises(ModelError, match="no class evidence map: CONV_2D is missing"):
+    with pytest.raises(ModelError, match="does not end in convolution, mean, softmax: no CONV_2D there"):
         graph.finish(tiny.flatbuffer(), tiny.LABELS, ABOUT, has_evidence=True)
 
 

@@ -32,6 +32,7 @@ from export.trained import FinishedRun, open_run
 from tests.scripts.study_runs import arguments, int8, leave_one_out, left_out, train, with_residual
 from training.fit import silent
 from training.photos import Survey, find_photos
+from training.pipeline import device_views
 
 Array = NDArray[np.float64]
 NEIGHBOUR = 10
@@ -60,7 +61,7 @@ class Known:
 
 
 def seen(run: FinishedRun, photos: list[Photo], divided: bytes) -> Seen:
-    pictures = run.views(photos, silent("")).pictures
+    pictures = device_views(run.root, [photo.path for photo in photos], run.config.size, silent(""))
     about = About("study", "", "", "", "")
     mapped = Interpreter(graph.finish(int8(run), run.labels, about, has_evidence=True), "study")
     maps = []
