@@ -43,6 +43,7 @@ VERBS = {
     "inspect": Verb(
         "edge.verbs.inspect", "what is in a model file, and are its answers right here; or: what is wrong with photos"
     ),
+    "benchmark": Verb("edge.verbs.benchmark", "how long model files take here, side by side"),
     "run": Verb("edge.verbs.run", "classify live: camera, video, folder or stream"),
 }
 

@@ -35,12 +35,12 @@ def test_the_cache_follows_the_environment(
 
 @pytest.mark.parametrize("flora", [None, "~/data"], ids=["nothing set", "FLORA_CACHE below the home folder"])
 def test_a_user_without_a_home_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch, flora: str | None) -> None:
-    def no_home(path: Path) -> Path:
+    def no_home(*paths: Path) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setenv("FLORA_CACHE", flora or "")
     monkeypatch.setattr(Path, "expanduser", no_home)
-    monkeypatch.setattr(Path, "home", classmethod(no_home))
+    monkeypatch.setattr(Path, "home", staticmethod(no_home))
     with pytest.raises(OutputError, match=r"^there is no home folder for the cache; name a folder in FLORA_CACHE$"):
         default_cache()

@@ -56,9 +56,9 @@ def test_a_sound_flatbuffer_passes(content: bytes) -> None:
 def test_every_length_and_offset_is_checked(beyond: int) -> None:
     """Each vector of the file in turn claims to be longer than the file: it is found by its first items."""
     content = elaborate()
-    for items in (
-        np.array([1, -1, -1, 3], "<i4"), np.array([0, 1], "<u2"), np.array([7, 7, 7], "<i4"), np.array([1, 2], np.uint8),
-    ):  # fmt: skip
+    signature, segments = np.array([1, -1, -1, 3], "<i4"), np.array([0, 1], "<u2")
+    shape, details = np.array([7, 7, 7], "<i4"), np.array([1, 2], np.uint8)
+    for items in (signature, segments, shape, details):
         at = content.index(np.uint32(len(items)).tobytes() + items.tobytes())
         with pytest.raises(Damaged, match=rf"a vector of {beyond} items begins at byte"):
             require_sound(content[:at] + np.uint32(beyond).tobytes() + content[at + 4 :])

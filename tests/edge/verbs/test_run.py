@@ -15,6 +15,8 @@ from typing import Any
 import cv2
 import pytest
 
+from edge.archive import appended
+from edge.golden import GoldenCase
 from tests.edge import tiny
 from tests.edge.conftest import Flora
 
@@ -303,3 +305,31 @@ def test_impossible_options_are_one_line(options: list[str], message: str, flora
     found = flora("run", model, "--source", "test", *options)
     assert found.code == 2
     assert found.error == message
+
+
+WRONG = GoldenCase("scene", 1, 64, 48, {"red": 0.5, "blue": 0.5})  # no answer that the colour model gives
+
+
+def test_a_model_that_gives_wrong_answers_here_is_refused_before_anything_is_opened(
+    flora: Flora, tmp_path: Path, photos: Path
+) -> None:
+    path = tiny.write_model(tmp_path / "m.tflite", golden=(WRONG,))
+    found = flora("run", path, "--source", photos, "--jsonl", tmp_path / "answers.jsonl")
+    assert found.code == 1
+    assert "1 of 1 golden cases fail on this device" in found.error
+    assert "likely cause: " in found.error
+    assert not (tmp_path / "answers.jsonl").exists()
+
+
+def test_a_model_that_gives_wrong_answers_runs_if_that_is_asked_for(flora: Flora, tmp_path: Path, photos: Path) -> None:
+    path = tiny.write_model(tmp_path / "m.tflite", golden=(WRONG,))
+    assert flora("run", path, "--source", photos / "red", "--json", "--no-verify").code == 0
+
+
+def test_a_model_from_elsewhere_runs_and_what_is_assumed_is_said(flora: Flora, tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "stranger.tflite"
+    path.write_bytes(appended(tiny.flatbuffer(), {"names.txt": b"red\ngreen\nblue\n"}))
+    found = flora("run", path, "--source", photos / "red", "--json")
+    assert found.code == 0
+    assert [record["label"] for record in records(found.out)] == ["red", "blue"]
+    assert "stranger.tflite: assumed: " in found.err

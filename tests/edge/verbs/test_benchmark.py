@@ -1,0 +1,68 @@
+"""flora benchmark: every file, every number of threads, ratios to the first; bad input in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.edge import tiny
+from tests.edge.conftest import Flora
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> list[Path]:
+    return [tiny.write_model(tmp_path / name) for name in ("one.tflite", "two.tflite")]
+
+
+def test_json_has_each_file_with_each_number_of_threads(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", *pair, "--threads", 2, "--threads", 1, "--rounds", 6, "--frame", "64x48", "--json")
+    assert found.code == 0
+    record = json.loads(found.out)
+    assert [(row["model"], row["threads"]) for row in record["steady"]] == [
+        (str(path), threads) for threads in (1, 2) for path in pair
+    ]
+    for row in record["steady"]:
+        assert 0 < row["geometry"]["p50"] < row["total"]["p50"] <= row["total"]["p99"]
+        assert row["speed"]["low"] <= row["speed"]["value"] <= row["speed"]["high"]
+    assert record["steady"][0]["speed"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert set(record["start"]) == {str(path) for path in pair}
+    for start in record["start"].values():
+        assert start["peak_mb"] > start["imports_mb"] > 0
+        assert min(start["init_ms"], start["first_ms"]) > 0
+
+
+def test_text_has_a_line_for_each_and_the_next_command(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", *pair, "--threads", 1, "--rounds", 3, "--frame", "64x48")
+    assert found.code == 0
+    assert sum(line.startswith(str(pair[1])) for line in found.out.splitlines()) == 2
+    assert found.err.splitlines()[-1] == f"next: flora run {pair[1]} --source 0 --threads 1"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--frame", "big"], "--frame big: expected width x height"),
+        (["--frame", "0x48"], "--frame 0x48: expected width x height"),
+        (["--frame", "99999x48"], "--frame 99999x48: expected width x height"),
+        (["--rounds", "0"], "--rounds 0: expected 1 or more"),
+        (["--threads", "0"], "--threads 0: expected 1 or more"),
+    ],
+    ids=["words", "no width", "huge", "no rounds", "no threads"],
+)
+def test_impossible_options_are_one_line(options: list[str], message: str, flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", pair[0], *options)
+    assert found.code == 2
+    assert found.error.startswith(message)
+
+
+def test_a_file_named_twice_is_no_comparison(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", pair[0], pair[0])
+    assert (found.code, "is named 2 times" in found.error) == (2, True)
+
+
+def test_a_file_that_does_not_load_is_one_line(flora: Flora, tmp_path: Path) -> None:
+    found = flora("benchmark", tmp_path / "none.tflite")
+    assert found.code == 1
+    assert found.error.startswith(f"{tmp_path / 'none.tflite'}: no such file")
