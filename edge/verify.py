@@ -200,7 +200,7 @@ def _label_cause(seen: _Answers, wanted: _Answers, labels: Sequence[str]) -> str
     apart = np.max([_differences(s[None, :], w[:, None]) for s, w in zip(seen, wanted, strict=True)], axis=0)
     moved = [int(i) for i in np.flatnonzero(np.diag(apart) > TOLERANCE)]
     places = _matching({i: [j for j in moved if apart[i, j] <= TOLERANCE] for i in moved})
-    if len(places) < len(moved):
+    if not moved or len(places) < len(moved):
         return ""
     named = ", ".join(f"{labels[i]} is answered as {labels[places[i]]}" for i in moved[:NAMED_LABELS])
     return f"the labels are in another order: {named}" + (", ..." if len(moved) > NAMED_LABELS else "")
