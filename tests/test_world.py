@@ -5,7 +5,6 @@ FLORA_MEDIAPIPE_ENV  Python of an environment with mediapipe; it needs the syste
 
 from __future__ import annotations
 
-import os
 import zipfile
 from importlib import import_module
 from pathlib import Path
@@ -26,15 +25,6 @@ from tests.scripts.live_agreement import held_out
 from tests.scripts.mediapipe_agreement import LEAST_AGREEMENT, agreement, mediapipe_answers
 
 ABOUT = About("colours", "names the colour of a picture", "1", "nobody", "CC0-1.0")
-
-
-@pytest.fixture(scope="module")
-def mediapipe_python() -> Path:
-    """Python of an environment that holds mediapipe."""
-    value = os.environ.get("FLORA_MEDIAPIPE_ENV")
-    if not value:
-        pytest.skip("FLORA_MEDIAPIPE_ENV is not set; expected the Python of an environment with mediapipe")
-    return Path(value).absolute()
 
 
 @pytest.fixture(scope="module")

@@ -200,14 +200,25 @@ def test_a_dead_model_has_an_unknown_cause() -> None:
     assert cause(dead, dead).startswith("unknown: no fault")
 
 
-def test_a_small_difference_points_to_the_runtime() -> None:
-    off = np.array([TOLERANCE, -1.5 * TOLERANCE, 0], np.float32)
+@pytest.mark.parametrize(
+    "shifted",
+    [
+        lambda p: np.clip(p + np.array([TOLERANCE, -1.5 * TOLERANCE, 0]), 0, 1),
+        lambda p: 0.93 * p,
+    ],
+    ids=["two labels", "all a little less"],
+)
+def test_a_small_difference_points_to_the_runtime(
+    shifted: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+) -> None:
+    def invoke(rgb: Picture) -> NDArray[np.float32]:
+        return np.asarray(shifted(model(rgb)), np.float32)
 
     def answer(frame_bgr: Picture) -> NDArray[np.float32]:
-        return np.asarray(np.clip(right(frame_bgr) + off, 0, 1), np.float32)
+        return invoke(model_input(frame_bgr, SIZE))
 
     assert not passed(answer)
-    assert "a runtime that rounds otherwise" in cause(answer, lambda rgb: np.clip(model(rgb) + off, 0, 1))
+    assert "a runtime that rounds otherwise" in cause(answer, invoke)
 
 
 def test_small_answers_may_be_left_out_of_a_case() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -162,4 +163,19 @@ def test_answers_at_the_rim_are_avoided() -> None:
 def test_the_fewest_that_show_everything_are_chosen(model: Interpreter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(golden, "FEWEST", 0)
 
-    assert len(choose_cases(model, LABELS, SIZE, seed=1)) == 2
+    # Two show every fault that must be shown; a third shows averaging in one step.
+    assert len(choose_cases(model, LABELS, SIZE, seed=1)) == 3
+
+
+def test_answers_at_the_rim_are_avoided_even_where_they_show_more() -> None:
+    def candidate(seed: int, top: float, shown: Sequence[str]) -> golden._Candidate:
+        probabilities = np.array([top, 1 - top], np.float32)
+        shifts = {name: 0.5 if name in shown else 0.0 for name in FAULTS}
+        return golden._Candidate(GoldenCase("scene", seed, 64, 48, {}), probabilities, 0.0, shifts)
+
+    half, other = REQUIRED[:3], REQUIRED[3:]
+    inside = [candidate(seed, 0.8, shown) for seed, shown in enumerate((half, half, other, other))]
+    rim = [candidate(seed, 0.99, REQUIRED) for seed in (4, 5)]
+
+    assert {chosen.case.seed for chosen in golden._smallest_set([*rim, *inside])} == {0, 1, 2, 3}
+    assert {chosen.case.seed for chosen in golden._smallest_set([*rim, *inside[:3]])} > {4}

@@ -27,8 +27,14 @@ from tests.edge import strangers, tiny
 
 Draws = np.random.Generator
 Foreign = Sequence[tuple[bytes, dict[str, bytes]]]  # flatbuffer, entries of the zip
-DEEP = ["bits of the flatbuffer flipped", "odd numbers in the flatbuffer"]  # what reaches the runtime without a card
-DEEPER = 16  # how often each of these is in the urn once more
+SMALL = 2048
+SMALL_NUMBERS = (-2, -1, 0, 1, 2, 3, 4, 5, 6, 8, 17, 32, 48, 64, 127, 128, 255, 256, 1024, 4096, 30_000)
+DEEP = [
+    "bits of the flatbuffer flipped",
+    "small numbers changed",
+    "odd numbers in the flatbuffer",
+]  # what reaches the runtime without a card
+DEEPER = 8  # how often each of these is in the urn once more
 NEAR = 60_000  # bytes
 FOREIGN_SHARE = 0.06  # of all files, when there are any: large ones are slow
 ODD_WORDS = (0, 1, 2, 3, 4, 7, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000, 0x1000000)
@@ -144,6 +150,18 @@ def _odd_word(draws: Draws, base: _Base) -> bytes:
     for _ in range(draws.integers(1, 4)):
         word = int(ODD_WORDS[draws.integers(len(ODD_WORDS))])
         struct.pack_into("<I", flatbuffer, _spot(draws, len(flatbuffer) - 4) // 4 * 4, word)
+    return appended(bytes(flatbuffer), base.entries)
+
+
+def _small_number(draws: Draws, base: _Base) -> bytes:
+    """Small numbers in the flatbuffer, of which many are shapes, indices and counts: all offsets stay as they are."""
+    flatbuffer = bytearray(base.flatbuffer)
+    words = np.frombuffer(base.flatbuffer, "<u4", len(flatbuffer) // 4)
+    small = np.flatnonzero(words < SMALL)
+    near = small[(small < NEAR // 4) | (small > len(words) - NEAR // 4)]
+    for _ in range(draws.integers(1, 3)):
+        at = int(draws.choice(near)) * 4
+        struct.pack_into("<i", flatbuffer, at, SMALL_NUMBERS[draws.integers(len(SMALL_NUMBERS))])
     return appended(bytes(flatbuffer), base.entries)
 
 
@@ -322,6 +340,7 @@ MUTATIONS: dict[str, Mutation] = {
     "bits flipped": _flip,
     "bits of the flatbuffer flipped": _flip_flatbuffer,
     "odd numbers in the flatbuffer": _odd_word,
+    "small numbers changed": _small_number,
     "cut": _cut,
     "bytes inserted": _insert,
     "bytes removed": _remove,
