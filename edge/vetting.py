@@ -29,6 +29,7 @@ from typing import Any
 import numpy as np
 
 from edge.cache import default_cache
+from edge.dependencies import first_line
 from edge.errors import ModelError, OutputError
 from edge.files import write_atomically
 from edge.flatbuffer import Damaged
@@ -160,17 +161,16 @@ def _confine(cpu_s: int, memory: int) -> None:
 def _try_out(flatbuffer: bytes, name: str, threads: int) -> None:
     """Load it, and invoke it on a grey picture and on noise. Raises ModelError when the runtime refuses."""
     interpreter = loaded(flatbuffer, name, threads)
-    inputs = interpreter.get_input_details()
     draws = np.random.default_rng(0)
-    for is_noise in (False, True):
-        try:
-            for details in inputs:
-                interpreter.set_tensor(details["index"], _pixels(name, details, draws if is_noise else None))
+    try:
+        for noise in (None, draws):
+            for details in interpreter.get_input_details():
+                interpreter.set_tensor(details["index"], _pixels(name, details, noise))
             interpreter.invoke()
             for details in interpreter.get_output_details():
                 interpreter.get_tensor(details["index"])
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise ModelError(f"{name}: it loads, but gives no answer ({error!s:.160}); {ELSEWHERE}") from error
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise ModelError(f"{name}: it loads, but gives no answer ({first_line(error)}); {ELSEWHERE}") from error
 
 
 def _pixels(name: str, details: dict[str, Any], draws: np.random.Generator | None) -> Any:

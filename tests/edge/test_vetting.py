@@ -119,6 +119,11 @@ def test_a_file_that_the_runtime_refuses_is_refused_in_its_words(tmp_path: Path)
     assert "refuses it (" in refusal(strangers.edited(tiny.flatbuffer(), forget_the_axes), tmp_path)
 
 
+def test_a_tensor_with_a_name_that_is_no_text_is_one_line(tmp_path: Path) -> None:
+    content = tiny.flatbuffer().replace(b"pixels", b"pi\xffels")
+    assert "'utf-8' codec can't decode" in refusal(content, tmp_path)
+
+
 @pytest.mark.usefixtures("no_child")
 def test_a_file_whose_offsets_lead_out_of_it_is_not_even_tried(tmp_path: Path) -> None:
     content = tiny.flatbuffer()

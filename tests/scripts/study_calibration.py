@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.calibration_metrics import error_interval
+from edge.calibration_metrics import error_interval, luck
 from edge.metrics import expected_calibration_error
 from edge.rejection import score
 from edge.rejection_metrics import threshold_for
@@ -76,8 +76,9 @@ WAYS: dict[str, tuple[Callable[[FinishedRun], bytes], float | None]] = {
 def table(rows: dict[str, Row]) -> str:
     asked = " | ".join(f"coverage, {coverage:.0%} asked" for coverage in COVERAGES)
     lines = [
-        f"| int8, five folds pooled | top-1 | calibration error (95 %) | by fold | temperatures | {asked} |",
-        "|---|---|---|---|---|" + "---|" * len(COVERAGES),
+        "| int8, five folds pooled | top-1 | calibration error (95 %) | by luck alone | by fold | temperatures "
+        f"| {asked} |",
+        "|---|---|---|---|---|---|" + "---|" * len(COVERAGES),
     ]
     for name, row in rows.items():
         error = error_interval(row.confidence, row.is_right)
@@ -86,7 +87,7 @@ def table(rows: dict[str, Row]) -> str:
         kept = " | ".join(f"{np.concatenate(row.coverages[coverage]).mean():.1%}" for coverage in COVERAGES)
         lines.append(
             f"| {name} | {row.is_right.mean():.1%} | {error.value:.4f} ({error.low:.4f} to {error.high:.4f}) "
-            f"| {spread} | {temperatures} | {kept} |"
+            f"| {luck(row.confidence)[0]:.4f} | {spread} | {temperatures} | {kept} |"
         )
     return "\n".join(lines)
 
