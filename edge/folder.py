@@ -106,7 +106,7 @@ def is_plain_name(name: str) -> bool:
         name.encode()
     except UnicodeEncodeError:
         return False
-    return not any(ord(letter) < 32 or letter in "\x7f\x85\u2028\u2029" for letter in name)
+    return not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 or letter in "\u2028\u2029" for letter in name)
 
 
 def shown(path: Path, root: Path) -> str:

@@ -3,7 +3,7 @@
 In:  BGR uint8 (H, W, 3), and the evidence for one label, float32 (h, w), a coarse grid over the frame's centre square.
 Out: a copy of the frame with the map over the square that the model saw.
 
-The map's average is the label's logit (before the temperature), so only what is above 0 speaks for the label. Colours
+The map's average is the label's logit before anything scales it, so only what is above 0 speaks for the label. Colours
 are relative to the strongest place of this frame: they show where, and not how sure the model is.
 """
 

@@ -51,7 +51,7 @@ PROBABILITY = (
 )
 EVIDENCE = (
     "Where the answer comes from: the evidence for each label at each place of the picture, from the top left. "
-    "Its average over all places is the label's logit."
+    "The greater its average over all places, the more probable is the label."
 )
 
 

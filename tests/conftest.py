@@ -45,6 +45,14 @@ def _fail_a_skip(report: AnyReport) -> AnyReport:
     return report
 
 
+@pytest.fixture(autouse=True, scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What tests remember of model files from elsewhere goes to a folder of their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FLORA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with flower_photos/, keras/models/ and peers/."""

@@ -103,9 +103,12 @@ def _bases() -> tuple[_Base, ...]:
     floating = tiny.flatbuffer(dtype="FLOAT32", output="FLOAT32")
     labels = {strangers.LABELS_FILE: strangers.LABELS_TEXT}
     return (
-        _ours("ours", plain),
-        _ours("ours, float out", tiny.flatbuffer(output="FLOAT32")),
-        _ours("ours, with a map", strangers.with_map("probabilities", "evidence", is_first=False)),
+        _ours("ours", strangers.described(plain, "Flora 1")),
+        _ours("ours, float out", strangers.described(tiny.flatbuffer(output="FLOAT32"), "Flora 1")),
+        _ours(
+            "ours, with a map",
+            strangers.described(strangers.with_map("probabilities", "evidence", is_first=False), "Flora 1"),
+        ),
         _Base("stranger", plain, labels),
         _Base("stranger, int8, told", strangers.with_metadata(strangers.signed(), strangers.told()), labels),
         _Base("stranger, float, told", strangers.with_metadata(floating, strangers.told()), labels),
