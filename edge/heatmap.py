@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.classifier import Result
 from edge.errors import ModelError
 from edge.geometry import Picture, centre_square
-from edge.overlay import DESIGN_SIDE, GREEN
+from edge.overlay import DESIGN_SIDE, GREEN, draw_crop
 
 STRENGTH = 0.7  # opacity at the strongest place; none where there is no evidence
 
@@ -39,7 +39,7 @@ def draw_heatmap(frame_bgr: Picture, evidence: NDArray[np.float32]) -> Picture:
     colours = cv2.applyColorMap(np.asarray(heat * 255, np.uint8), cv2.COLORMAP_TURBO)
     opacity = np.asarray(heat * STRENGTH, np.float32)
     square[:] = cv2.blendLinear(colours, np.ascontiguousarray(square), opacity, 1 - opacity)
-    _outline(square)
+    draw_crop(canvas, GREEN, len(square) / DESIGN_SIDE)
     return canvas
 
 
@@ -48,11 +48,3 @@ def _relative(evidence: NDArray[np.float32]) -> NDArray[np.float32]:
     positive = np.maximum(evidence, 0)
     strongest = float(positive.max())
     return np.asarray(positive / strongest if strongest > 0 else positive, np.float32)
-
-
-def _outline(square: Picture) -> None:
-    """A line just inside the square, as thick as the overlay's."""
-    side = len(square)
-    line = max(1, round(2 * side / DESIGN_SIDE))
-    inset = line // 2  # or half of the line would fall outside
-    cv2.rectangle(square, (inset, inset), (side - 1 - inset, side - 1 - inset), GREEN, line)

@@ -45,13 +45,14 @@ def draw_overlay(frame_bgr: Picture, decision: Decision) -> Picture:
     colour = AMBER if decision.is_unknown else GREEN
     _shade(canvas[: round(2 * ROW * unit)])
     _shade(canvas[round(panel_top * unit) :, : round(PANEL_WIDTH * unit)])
-    _draw_crop(canvas, colour, unit)
+    draw_crop(canvas, colour, unit)
     _text(canvas, f"{decision.shown} {decision.probability:.2f}", (MARGIN, 1.4 * ROW), colour, TITLE_SCALE, unit)
     _draw_bars(canvas, decision, colour, panel_top, unit)
     return canvas
 
 
-def _draw_crop(canvas: Picture, colour: Colour, unit: float) -> None:
+def draw_crop(canvas: Picture, colour: Colour, unit: float) -> None:
+    """Outline the square that the model sees, two pixels thick where the short side is `unit` times DESIGN_SIDE."""
     top, left, side = centre_square(*canvas.shape[:2])
     line = max(1, round(2 * unit))
     inset = line // 2  # or half of the line would fall outside the frame

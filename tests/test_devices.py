@@ -34,12 +34,32 @@ def test_evaluate_predict_and_run_need_no_tensorflow(headless_python: Path, road
     report = flora(headless_python, "evaluate", road.model, "--run", road.run, "--json", folder=tmp_path)
     scores = json.loads(report)["models"][str(road.model)]
     photos = held_out(road.run)
-    answers = [json.loads(line) for line in _predict(headless_python, road, photos, tmp_path).splitlines()]
-    right = sum(answer["answer"] == photo.parent.name for answer, photo in zip(answers, photos, strict=True))
+    labels = _predicted(headless_python, road, photos, tmp_path)
+    right = sum(label == photo.parent.name for label, photo in zip(labels, photos, strict=True))
     assert right / len(photos) == pytest.approx(scores["top1"])
     write_ffv1(tmp_path / "clip.mkv", squares(photos, 224))
     lines = flora(headless_python, "run", road.model, "--source", "clip.mkv", "--json", folder=tmp_path).splitlines()
-    assert [json.loads(line)["label"] for line in lines] == [answer["answer"] for answer in answers]
+    assert [json.loads(line)["label"] for line in lines] == labels
+
+
+@pytest.mark.photos
+@pytest.mark.device
+def test_the_file_proves_itself_on_the_device(headless_python: Path, road: Road, tmp_path: Path) -> None:
+    assert_proved(headless_python, road, tmp_path)
+
+
+@pytest.mark.photos
+@pytest.mark.legacy
+@pytest.mark.device
+def test_the_file_proves_itself_on_the_old_runtime(legacy_python: Path, road: Road, tmp_path: Path) -> None:
+    assert_proved(legacy_python, road, tmp_path)
+
+
+def assert_proved(python: Path, road: Road, folder: Path) -> None:
+    found = json.loads(flora(python, "inspect", road.model, "--json", folder=folder))
+    assert len(found["verdicts"]) >= 4
+    assert all(verdict["passed"] for verdict in found["verdicts"])
+    assert found["trouble"] is None
 
 
 @pytest.mark.photos
@@ -51,10 +71,7 @@ def test_the_old_runtime_gives_the_same_answers(
     assert is_importable(legacy_python, "tflite_runtime")
     assert not is_importable(legacy_python, "ai_edge_litert")
     photos = sorted((road.run.parent / "photos").glob("*/*"))
-    new, old = (
-        [json.loads(line)["answer"] for line in _predict(python, road, photos, tmp_path).splitlines()]
-        for python in (headless_python, legacy_python)
-    )
+    new, old = (_predicted(python, road, photos, tmp_path) for python in (headless_python, legacy_python))
     agreed = sum(a == b for a, b in zip(new, old, strict=True))
     assert len(photos) >= 300
     assert agreed / len(photos) >= LEAST_AGREEMENT
@@ -71,5 +88,7 @@ def test_training_verbs_say_in_one_line_what_is_missing(headless_python: Path, t
     assert "Traceback" not in done.stderr
 
 
-def _predict(python: Path, road: Road, photos: list[Path], folder: Path) -> str:
-    return flora(python, "predict", "--model", road.model, "--json", *photos, folder=folder)
+def _predicted(python: Path, road: Road, photos: list[Path], folder: Path) -> list[str]:
+    """The most probable label of each photo, whether or not it is probable enough."""
+    lines = flora(python, "predict", "--model", road.model, "--json", *photos, folder=folder).splitlines()
+    return [json.loads(line)["top"][0]["label"] for line in lines]
