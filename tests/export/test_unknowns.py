@@ -50,7 +50,8 @@ def test_the_halves_follow_the_bytes_and_not_the_names(run: FinishedRun, tmp_pat
 
 
 def test_photos_of_the_run_and_copies_do_not_count(run: FinishedRun, root: Path, tmp_path: Path) -> None:
-    folder, told = others(tmp_path, FEWEST - 1), []
+    folder = others(tmp_path, FEWEST - 1)
+    told: list[str] = []
     (folder / "copy.png").write_bytes((folder / "0.png").read_bytes())
     (folder / "own.png").write_bytes((root / run.photos[0].path).read_bytes())
     with pytest.raises(PhotoError, match=f"{FEWEST - 1} different pictures; expected at least {FEWEST}"):
