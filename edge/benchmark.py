@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.calibration_metrics import Interval
 from edge.classifier import Classifier
 from edge.errors import ModelError
 from edge.geometry import Picture
@@ -31,15 +32,6 @@ LONGEST_START_S = 120.0
 
 
 @dataclass(frozen=True)
-class Ratio:
-    """How many times as fast as the first model: the median over rounds, with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
 class Steady:
     """One model with one number of threads, after the warm-up. Milliseconds."""
 
@@ -48,7 +40,7 @@ class Steady:
     geometry: Percentiles
     invoke: Percentiles
     total: Percentiles  # frame to answer
-    speed: Ratio  # of the totals
+    speed: Interval  # of the totals: how many times as fast as the first model
 
 
 @dataclass(frozen=True)
@@ -102,12 +94,12 @@ def time_frames(
     ]  # fmt: skip
 
 
-def ratio(first: NDArray[np.float64], other: NDArray[np.float64], seed: int = 0) -> Ratio:
-    """The median of first / other over rounds (n,): how many times as fast `other` is."""
+def ratio(first: NDArray[np.float64], other: NDArray[np.float64], seed: int = 0) -> Interval:
+    """The median of first / other over rounds (n,), how many times as fast `other` is, with a bootstrap interval."""
     speeds = np.asarray(first) / np.asarray(other)
     picked = np.random.default_rng(seed).integers(len(speeds), size=(DRAWS, len(speeds)))
     low, high = np.percentile(np.median(speeds[picked], axis=1), TAILS)
-    return Ratio(float(np.median(speeds)), float(low), float(high))
+    return Interval(float(np.median(speeds)), float(low), float(high))
 
 
 def noise(size_wh: tuple[int, int]) -> Picture:

@@ -7,7 +7,7 @@ Out: Result, with probabilities (num_classes,) in the order of `labels`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -125,11 +125,15 @@ class Classifier:
         """The verdict on each golden case in the card: does this device give the answers that it should?"""
         return check(self._answer, self.labels, self.card.golden if self.card else ())
 
+    def trouble(self, verdicts: Sequence[Verdict]) -> str | None:
+        """What is wrong on this device by these verdicts, with the likely cause, in one line; None: nothing."""
+        found = trouble(verdicts, self._answer, self._interpreter, self.size, self.labels)
+        return f"{self._path}: {found}" if found else None
+
     def require_right_answers(self) -> None:
         """Raises ModelError, naming the likely cause, when a golden case fails here."""
-        found = trouble(self.verify(), self._answer, self._interpreter, self.size, self.labels)
-        if found:
-            raise ModelError(f"{self._path}: {found}")
+        if found := self.trouble(self.verify()):
+            raise ModelError(found)
 
     def _answer(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
         return self(frame_bgr).probabilities
