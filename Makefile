@@ -11,7 +11,7 @@ MARKED := photos or device or legacy or display or browser or broker or stream
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-marked lint studies clean
+.PHONY: help demo test test-marked lint studies bundle clean
 
 help:
 	@echo 'make demo         train, compress and run a flower model live, on rendered flowers'
@@ -19,6 +19,7 @@ help:
 	@echo 'make test-marked  the tests that need photos, a display or device environments (see .ci/run)'
 	@echo 'make lint         ruff, mypy and the import rules'
 	@echo 'make studies      the studies of export/STUDIES.md, on the class folders PHOTOS, trained models kept in WORK'
+	@echo 'make bundle       a folder of wheels for a device without a network: PYTHON_VERSION=3.11 ARCH=aarch64 (or x86_64)'
 	@echo 'make clean        remove $(VENV) and everything that was built'
 	@echo
 	@echo 'PYTHON=python3.12 chooses another Python (3.10 to 3.13), before $(VENV) is made.'
@@ -42,6 +43,15 @@ studies: $(VENV)/.dev
 	@$(BIN)/python -m tests.scripts.study_unknowns '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 	@$(BIN)/python -m tests.scripts.study_calibration '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
+# EXTRA is headless, window or legacy; OUT is the folder, one in dist unless given.
+EXTRA ?= headless
+BUNDLE = $(BIN)/python -m tests.scripts.make_bundle --python '$(PYTHON_VERSION)' --arch '$(ARCH)' --extra '$(EXTRA)' \
+	$(if $(OUT),--out '$(OUT)')
+
+bundle: $(VENV)/.bundle
+	$(eval message := $(shell $(BUNDLE) --check 2>&1))$(if $(message),$(error $(message)))
+	@$(BUNDLE) $(CONSTRAINTS)
+
 clean:
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	@find edge training export tests -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -58,6 +68,10 @@ problem = $(shell version=$$($(PYTHON) -c 'import sys; print("%d.%d" % sys.versi
 $(VENV)/.made:
 	$(eval message := $(problem))$(if $(message),$(error $(message)))
 	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.bundle: $(VENV)/.made
+	@$(INSTALL) packaging
 	@touch $@
 
 $(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt

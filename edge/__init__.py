@@ -1,7 +1,7 @@
 """The light runtime: a `.tflite` file and a camera in, live answers out. numpy, OpenCV and LiteRT; never TensorFlow.
 
 from edge import Classifier
-classify = Classifier("flowers.tflite")
+classify = Classifier()  # the bundled flower model; another one: Classifier("flowers.tflite")
 result = classify(frame_bgr)  # result.label, .probability, .probabilities, .is_unknown, .latency_ms
 """
 

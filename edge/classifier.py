@@ -25,6 +25,8 @@ from edge.stranger import Stranger, meet, standard_labels
 from edge.verify import Verdict, check, trouble
 from edge.vetting import vet
 
+BUNDLED = Path(__file__).with_name("models") / "flowers.tflite"
+
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
 class Result:
@@ -78,7 +80,7 @@ class Classifier:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | None = None,
         *,
         threads: int | None = None,
         threshold: float | None = None,
@@ -86,9 +88,10 @@ class Classifier:
     ) -> None:
         """`threshold` overrides the card's. Raises ModelError for a file that cannot be trusted to answer.
 
-        A file without a card is loaded in a child process first, unless that went well before.
+        Without a model it is the bundled flower model. A file without a card is loaded in a child process first,
+        unless that went well before.
         """
-        file = read_model(model)
+        file = read_model(bundled_model() if model is None else model)
         self.name, self._path = file.path.name, str(file.path)
         self.card: ModelCard | None = file.card
         self.stranger: Stranger | None = None
@@ -166,9 +169,32 @@ def _require_frame(frame_bgr: object) -> None:
         raise PhotoError(f"the frame is {list(frame_bgr.shape)}; expected at least one pixel")
 
 
-def open_classifier(model: str, *, threads: int | None = None, threshold: float | None = None) -> Any:
-    """Open what `--model` names: a `.tflite` file; with TensorFlow also a run folder, a `.keras` file or `imagenet`."""
-    path, threads = Path(model), checked_threads(threads)
+def bundled_model() -> Path:
+    """The flower model that comes with Flora. Raises ModelError where it does not, as in a tree without it."""
+    if not BUNDLED.is_file():
+        raise ModelError(
+            f"{BUNDLED}: no such file; expected the flower model that comes with Flora; name a .tflite file, "
+            "or install Flora again"
+        )
+    return BUNDLED
+
+
+def introduction(classifier: Classifier) -> str:
+    """One line for a person who named no model: which one it is then, what it knows and how well."""
+    found = classifier.card.accuracy if classifier.card else None
+    measured = f"top-1 {found.top1:.1%} of {found.photos} held-out photos" if found else "accuracy not measured"
+    return f"no model named: the bundled {classifier.name} knows {', '.join(classifier.labels)}; {measured}"
+
+
+def open_classifier(model: str | None, *, threads: int | None = None, threshold: float | None = None) -> Any:
+    """Open what `--model` names: a `.tflite` file; with TensorFlow also a run folder, a `.keras` file or `imagenet`.
+
+    None is the bundled flower model.
+    """
+    threads = checked_threads(threads)
+    if model is None:
+        return Classifier(threads=threads, threshold=threshold)
+    path = Path(model)
     if model == "imagenet" or (path / "config.json").exists() or path.suffix == ".keras":
         return import_module("training.classifier").open_keras(model, threshold=threshold)
     return Classifier(path, threads=threads, threshold=threshold)

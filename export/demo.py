@@ -72,7 +72,14 @@ def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Callable[[s
     evaluate_run(fit(config, run, folder / "cache", stages, tell), stages)
     tell("3/4  pruned, quantised to int8, measured, packaged")
     asked = ExportConfig(
-        max_drop=3.0, prune_epochs=8, prune_rate=2e-3, calibration=150, licence="Apache-2.0, rendered pictures"
+        preset="accurate",
+        max_drop=3.0,
+        aware_epochs=0,
+        sparsity=0.5,
+        prune_epochs=8,
+        prune_rate=2e-3,
+        calibration=150,
+        licence="Apache-2.0, rendered pictures",
     )
     exported = export(asked, run, model, folder / "cache", stages, tell=tell)
     tell("4/4  live over a clip in which one flower after another passes by")

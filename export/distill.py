@@ -1,10 +1,11 @@
-"""Knowledge distillation: a trained network teaches a slim one what it would answer to augmented photos.
+"""Knowledge distillation: a trained network teaches a slim one what it answers to augmented photos.
 
-In:  teacher and pupil, flat Keras networks, float32 [-1, 1] (batch, N, N, 3) -> probabilities, perhaps of different N.
+In:  a pupil, a flat Keras network, float32 [-1, 1] (batch, N, N, 3) -> probabilities; lessons of its teacher.
 Out: the pupil with the averaged weights of its best epoch on validation photos.
 
-The pupil is shown no label: its targets are the teacher's probabilities for the very picture that it sees (Hinton et
-al. 2015), mixtures of two photos included (Beyer et al. 2022 on patience and consistency).
+The pupil is shown no label. Its targets are the teacher's probabilities (Hinton et al. 2015), and, where a reference
+is given, the maps behind each of its blocks (as in FitNets, Romero et al. 2015): a few thousand photos have too few
+answers among them to teach a network what the teacher knows, but each has thousands of places to agree on.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.backbone import training_model
+from export.lessons import Lessons
+from export.slim import makes_channels
 from training.checkpoint import Progress, State, load_state
 from training.keras import keras, tf
 from training.phase import AveragedModel, Phase, StepProgress, Validation, prepare, run_phase
 
 NAME = "distilling"
+LEAST = 1e-9  # variance: maps that are the same everywhere have none
 
 
 @dataclass(frozen=True)
@@ -27,67 +30,110 @@ class Distillation:
     """How a pupil is taught."""
 
     epochs: int
-    steps: int  # per epoch
     rate: float = 1e-3  # peak learning rate
+    batch: int = 32
     weight_decay: float = 0.02
     average: float = 0.99  # momentum of the weight average
     softness: float = 2.0  # temperature of both softmaxes
-    mixing: float = 0.5  # greatest share of a second photo; 0 mixes none
+    matching: float = 1.0  # weight of the maps against the answers
     seed: int = 0
 
 
 class _Pupil(AveragedModel):
-    """Trains on the teacher's answers to what it sees itself, which may be smaller."""
+    """Trains on the teacher's answers, and on the reference's maps."""
 
-    def taught_by(self, teacher: Any, softness: float) -> None:
-        answer = tf.function(lambda photos: teacher(photos, training=False), reduce_retracing=True)
-        # Behind a closure, so that Keras does not take the teacher's weights for the pupil's.
-        self._targets: Callable[[Any], Any] = lambda photos: _softened(answer(photos), softness)
+    def taught(self, how: Distillation, maps: Any, reference: Any | None) -> None:
+        """`maps` gives the pupil's logits and maps, `reference` the maps that they are to equal."""
+        # Behind closures, so that Keras does not take the reference's weights for the pupil's.
+        self._maps: Callable[[Any], Any] = lambda pictures: maps(pictures, training=True)
+        self._wanted: Callable[[Any], Any] = lambda pictures: reference(pictures, training=False) if reference else []
+        self._how = how
 
     def train_step(self, data: Any) -> Any:
-        (photos, seen, keep), _, weights = data
-        return super().train_step(((seen, keep), self._targets(photos), weights))
+        pictures, answers = data
+        wanted = tf.nest.flatten(self._wanted(pictures))  # Keras gives a single output without its list
+        with tf.GradientTape() as tape:
+            logits, *maps = tf.nest.flatten(self._maps(pictures))
+            loss = _divergence(answers, logits, self._how.softness)
+            loss += self._how.matching * _mismatch(maps, wanted)
+            scaled = self.optimizer.get_scaled_loss(loss) if hasattr(self.optimizer, "get_scaled_loss") else loss
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        if hasattr(self.optimizer, "get_unscaled_gradients"):
+            gradients = self.optimizer.get_unscaled_gradients(gradients)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        self.follow()
+        return {"loss": loss, "accuracy": tf.reduce_mean(keras.metrics.categorical_accuracy(answers, logits))}
 
 
 def distil(
-    teacher: Any, pupil: Any, batches: Callable[[int], Any], how: Distillation, validation: Validation,
+    pupil: Any, lessons: Lessons, how: Distillation, validation: Validation, reference: Any | None = None,
     progress: StepProgress | None = None, checkpoint: Path | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
-    """Teach `pupil` in place; returns the history, a row for each epoch.
+    """Teach `pupil` in place; returns the history, a row for each epoch; "accuracy" is agreement with the teacher.
 
-    `batches(epoch)` as in training, at the teacher's size. With a `checkpoint` file, what broke off is gone on with.
+    `reference` is the teacher's network, or one as wide, with the pupil's input size; without it answers alone are
+    learned. With a `checkpoint` file, what broke off is gone on with.
     """
     size, state = int(pupil.input_shape[1]), (load_state(checkpoint) if checkpoint else None)
     state = state or State(Progress(), [], [], [], [])
     phase = Phase(
-        NAME, how.epochs, how.rate, how.steps, how.weight_decay, 0.0, how.average, patience=how.epochs
+        NAME, how.epochs, how.rate, lessons.steps(how.batch), how.weight_decay, 0.0, how.average, patience=how.epochs
     )  # fmt: skip
-    training = training_model(pupil)
-    softened = keras.layers.Rescaling(1 / how.softness)(training.output)
-    network = _Pupil(training.inputs, softened)
-    network.taught_by(teacher, how.softness)
+    logits, names = logits_of(pupil), matched(pupil, reference) if reference is not None else []
+    network = _Pupil(pupil.input, logits)
+    maps = keras.Model(pupil.input, [logits, *(pupil.get_layer(name).output for name in names)])
+    network.taught(how, maps, _maps(reference, names) if names else None)
     prepare(network, phase)
     run_phase(
-        network, phase, lambda epoch: _seen(batches(epoch), size, how, epoch), validation, state, checkpoint, progress
-    )
+        network, phase, lambda epoch: lessons.batches(size, epoch, how.batch, how.seed), validation, state, checkpoint,
+        progress,
+    )  # fmt: skip
     network.set_weights(state.best)
     return state.progress.history
 
 
-def _softened(probabilities: Any, softness: float) -> Any:
-    """softmax(logits / softness), from softmax(logits)."""
-    return tf.nn.softmax(tf.math.log(tf.clip_by_value(probabilities, 1e-7, 1.0)) / softness)
+def logits_of(model: Any) -> Any:
+    """What goes into a network's last softmax, as a Keras tensor."""
+    return model.layers[-1].input
 
 
-def _seen(batches: Any, size: int, how: Distillation, epoch: int) -> Any:
-    """Mix photos, and add them as the pupil sees them: ((photos, seen, keep), target, weight)."""
+def matched(pupil: Any, reference: Any) -> list[str]:
+    """Names of the layers whose maps both networks have: ends of linear bottlenecks, with all their channels.
 
-    def prepared(number: Any, data: Any) -> Any:
-        (photos, keep), target, weight = data
-        seed = tf.stack([how.seed + epoch, tf.cast(number, tf.int32)])
-        share = tf.random.stateless_uniform((tf.shape(photos)[0], 1, 1, 1), seed, 0.0, max(how.mixing, 1e-9))
-        photos = photos * (1.0 - share) + tf.roll(photos, 1, axis=0) * share
-        seen = tf.image.resize(photos, (size, size), antialias=True) if photos.shape[1] != size else photos
-        return (photos, seen, keep), target, weight
+    MobileNetV1 has no linear bottlenecks, so its maps are not matched.
+    """
+    wide = {layer.name: layer.output_shape[-1] for layer in reference.layers}
+    ends = [layer for layer in pupil.layers if _ends_block(layer)]
+    return [layer.name for layer in ends if layer.output_shape[-1] == wide.get(layer.name)]
 
-    return batches.enumerate().map(prepared, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(2)
+
+def _ends_block(layer: Any) -> bool:
+    """Whether a layer's output is a bottleneck: a residual sum, or a BatchNorm that the next block's convolution reads.
+
+    What comes out of the first block of a stage is read by the next block and by its sum.
+    """
+    if isinstance(layer, keras.layers.Add):
+        return True
+    followers = [node.outbound_layer for node in layer.outbound_nodes]
+    return isinstance(layer, keras.layers.BatchNormalization) and any(map(makes_channels, followers))
+
+
+def _maps(model: Any, names: list[str]) -> Any:
+    return keras.Model(model.input, [model.get_layer(name).output for name in names])
+
+
+def _divergence(answers: Any, logits: Any, softness: float) -> Any:
+    """Kullback-Leibler divergence of softened answers, on the scale of unsoftened gradients."""
+    wanted = tf.nn.log_softmax(answers / softness)
+    found = tf.nn.log_softmax(tf.cast(logits, tf.float32) / softness)
+    return tf.reduce_mean(tf.reduce_sum(tf.exp(wanted) * (wanted - found), axis=-1)) * softness**2
+
+
+def _mismatch(maps: list[Any], wanted: list[Any]) -> Any:
+    """Mean share of the wanted maps' variance that is missing."""
+    shares = [
+        tf.reduce_sum(tf.reduce_mean((found - aim) ** 2, (0, 1, 2)))
+        / (tf.reduce_sum(tf.math.reduce_variance(aim, (0, 1, 2))) + LEAST)
+        for found, aim in zip(maps, wanted, strict=True)
+    ]
+    return tf.add_n(shares) / len(shares) if shares else 0.0

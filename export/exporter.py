@@ -1,6 +1,6 @@
-"""From a run folder to one model file: prune, quantise, measure each variant, choose, verify, package.
+"""From a run folder or a Keras file to one model file: make variants, measure each, choose, verify, package.
 
-In:  RUN (model.keras, manifest.csv, config.json) and its photos.
+In:  RUN (model.keras, manifest.csv, config.json) and its photos; or a Keras file, its labels and photos.
 Out: one `.tflite` with its card, and a table of all variants.
 
 Validation photos alone decide which variant is written, its temperature and its threshold. Test photos are read last.
@@ -9,245 +9,227 @@ Validation photos alone decide which variant is written, its temperature and its
 from __future__ import annotations
 
 import datetime
-import gzip
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge import geometry, metrics
-from edge.benchmark import time_invokes
 from edge.card import ModelCard, pack
-from edge.interpreter import Interpreter
-from edge.manifest import manifest_hash
+from edge.errors import UsageError
+from edge.manifest import Split, manifest_hash
 from edge.metrics import Scores, score
 from export import quantize
-from export.budget import Candidate, choose
+from export.budget import Budget, BudgetError, Candidate, choose
 from export.config import ExportConfig
 from export.finishing import Finished, finish
 from export.finishing import answers as answers_of
+from export.foreign import is_keras_file, open_keras
+from export.making import Variants, device_table, make_variants
+from export.measuring import Made, Tested, measure, tested
 from export.metadata import About
 from export.package import Provenance, make_card, require_place, write_model
 from export.report import ExportReport, Measured, write_export_report
-from export.sparsify import Pruning, Sparsity, prune, sparsity_of
+from export.slimming import slim_size
 from export.trained import FinishedRun, Views, open_run
 from export.unknowns import Unknowns, read_unknowns
 from export.variants import Exported, Variant, as_json, table
-from training.backbone import FEATURES
 from training.fit import Stages, predict, silent
-from training.photos import class_weights
-from training.pipeline import Augmentation, build_cache, epoch_batches
 
 __all__ = ["Exported", "Variant", "as_json", "export", "table"]
 
-TIMED_INVOKES = 60
-MILDEST_CROP = 0.5  # of the area; pruning has too few epochs to learn from smaller crops
 CARD_SLACK = 256  # bytes; two cards of one file differ by their digits only
 FINISHING_STEPS = 4
 USUAL_PHOTOS = 1000  # whose features say what is strange
+WORK = "exports"  # below the cache: what takes minutes, kept until an export is done
 
 Show = Callable[[Sequence[Variant], Scores], None]
-
-
-@dataclass(frozen=True)
-class _Made:
-    """A variant that has not been measured yet."""
-
-    name: str
-    flatbuffer: bytes
-    sparsity: Sparsity
+Tell = Callable[[str], None]
 
 
 def export(
-    config: ExportConfig,
-    run: Path,
-    out: Path,
-    cache: Path,
-    stages: Stages = silent,
-    show: Show = lambda variants, float_validation: None,
-    tell: Callable[[str], None] = lambda line: None,
-) -> Exported:
-    """Export the trained network of `run` to the model file `out`.
+    config: ExportConfig, run: Path, out: Path, cache: Path, stages: Stages = silent,
+    show: Show = lambda variants, float_validation: None, tell: Tell = lambda line: None,
+) -> Exported:  # fmt: skip
+    """Export the trained network of `run`, a run folder or a Keras file, to the model file `out`.
 
     `show` is given the variants before the gate, so that a refusal can come with its table; `tell` what a person
-    should know. Raises BudgetError when no variant is within the limits, ModelError for a run that is not finished or
-    a file that does not prove itself, PhotoError for photos that are gone, OutputError for a place that cannot be
-    written to; then `out` stays as it was.
+    should know. What took minutes is kept below `cache` until a file is written: a broken-off or refused export goes
+    on from there. Raises BudgetError when no variant is within the limits, UsageError for what cannot be had,
+    ModelError for a run that is not finished or a file that does not prove itself, PhotoError for photos that are
+    gone, OutputError for a place that cannot be written to; then `out` stays as it was.
     """
     require_place(out)
-    trained = open_run(run, config.photos)
-    bar = stages("reading unknown pictures") if config.unknown else None
-    unknowns = read_unknowns(Path(config.unknown), trained, tell, bar) if config.unknown and bar else None
-    views = trained.views(trained.members("validation"), stages("reading validation photos"))
+    device = device_table(config)
+    trained = _opened(config, run, stages, tell)
+    photos, unknowns = _Photos(trained, stages), _unknowns(config, trained, stages, tell)
+    job = _Job(config, trained, photos, unknowns, out.stem, stages)
+    views = photos.validation(trained.config.size)
     reference = predict(trained.model, views.pictures, stages("predicting with Keras"))
     float_validation = score(views.truth, reference, trained.labels)
-    made = _variants(config, trained, cache, stages)
-    variants = _measure(made, views, reference, trained.labels, stages)
+    found = make_variants(config, trained, device, cache, cache / WORK, stages, tell)
+    variants = measure(found.made, photos.validation, reference, trained.labels, stages)
     show(variants, float_validation)
-    winner, finished = _chosen(config, trained, made, variants, float_validation, views, unknowns, out, stages)
-    tested = _test(trained, made, variants, winner, finished, stages)
-    before = metrics.expected_calibration_error(tested.before, tested.truth)
-    card = _card(config, trained, winner.name, finished, tested.scores, tested.float_test, before)
+    winner, finished = _chosen(job, found, variants, float_validation, tell)
+    result = job.tested(found.made, variants, winner, finished)
+    before = metrics.expected_calibration_error(result.before, result.truth)
+    card = job.card(winner, finished, result.scores, result.float_test, before)
     size = write_model(out, finished.flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
-    report = _report(out.stem, trained, winner, views, finished, tested, float_validation, unknowns)
-    page = write_export_report(run / "export" / out.stem, report)
-    return Exported(out, size, winner.name, tested.variants, float_validation, tested.float_test, card, page)
+    page = write_export_report(
+        trained.exports / out.stem, job.report(winner, finished, result, float_validation, found)
+    )
+    for work in found.work:
+        shutil.rmtree(work, ignore_errors=True)
+    return Exported(out, size, winner.name, result.variants, float_validation, result.float_test, card, page)
+
+
+def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Tell) -> FinishedRun:
+    """The trained network, and what is going to be done with it told."""
+    if is_keras_file(run):
+        trained = open_keras(run, config.labels, config.photos, config.pixels, stages, tell)
+    elif config.labels:
+        raise UsageError(
+            f"--labels {config.labels}: {run} is no Keras file, and a run knows its labels; leave out --labels"
+        )
+    else:
+        trained = open_run(run, config.photos)
+    if trained.why_fixed and config.plan.speed > 1:
+        raise UsageError(
+            f"{run}: can only be quantised ({trained.why_fixed}), which makes it no {config.plan.speed:g} times as "
+            "fast as its int8 file; give --preset accurate, or --speed 0"
+        )
+    plan = replace(config.plan, size=slim_size(trained, config.plan))
+    tell(f"{config.preset}{', quick' if config.quick else ''}: {plan}")
+    return trained
 
 
 def _chosen(
-    config: ExportConfig, run: FinishedRun, made: list[_Made], variants: list[Variant], float_validation: Scores,
-    views: Views, unknowns: Unknowns | None, out: Path, stages: Stages,
-) -> tuple[_Made, Finished]:  # fmt: skip
-    """The variant to write, finished. How large its file is shows only then; one that is too large has lost."""
-    candidates = {v.name: Candidate(v.name, v.is_integer, v.validation.top1, v.bytes, v.gzip_bytes) for v in variants}
-    while True:
-        best = choose(list(candidates.values()), float_validation.top1, max_drop=config.max_drop, max_kb=config.max_kb)
-        winner = next(m for m in made if m.name == best.name)
-        finished = _finish(config, run, winner, views, unknowns, out, stages)
-        stand_in = _card(config, run, best.name, finished, float_validation, float_validation, 0.0)
-        size = len(pack(finished.flatbuffer, stand_in)) + CARD_SLACK
-        if not config.max_kb or size <= config.max_kb * 1000:
-            return winner, finished
-        candidates[best.name] = replace(best, bytes=size)
+    job: _Job, found: Variants, variants: list[Variant], float_scores: Scores, tell: Tell
+) -> tuple[Made, Finished]:
+    try:
+        return job.chosen(found.made, variants, float_scores)
+    except BudgetError:
+        for work in filter(Path.exists, found.work):
+            tell(f"kept, and gone on with if the limits are changed: {work}")
+        raise
 
 
-def _finish(
-    config: ExportConfig, run: FinishedRun, winner: _Made, views: Views, unknowns: Unknowns | None, out: Path,
-    stages: Stages,
-) -> Finished:  # fmt: skip
-    train = run.members("train")
-    picked = quantize.pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
-    usual = run.views([train[i] for i in picked], stages("reading training photos")).pictures
-    bar, steps = stages("finishing"), count(1)
-    about = About(
-        out.stem,
-        f"{winner.name} classifier of {', '.join(run.labels[:5])}{', ...' if len(run.labels) > 5 else ''}",
-        datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        config.attribution or "",
-        config.licence or "",
-    )
-    return finish(
-        winner.flatbuffer, run.labels, views, about,
-        coverage=config.coverage, usual=usual, unknown=unknowns.choosing if unknowns else None,
-        has_evidence=config.evidence, seed=run.config.seed, step=lambda what: bar(next(steps), FINISHING_STEPS, what),
-    )  # fmt: skip
+def _unknowns(config: ExportConfig, run: FinishedRun, stages: Stages, tell: Tell) -> Unknowns | None:
+    if not config.unknown:
+        return None
+    sizes = {run.config.size, slim_size(run, config.plan)}
+    return read_unknowns(Path(config.unknown), run, sizes, tell, stages("reading unknown pictures"))
 
 
-def _variants(config: ExportConfig, run: FinishedRun, cache: Path, stages: Stages) -> list[_Made]:
-    """Every variant, in the order of the table."""
-    train = run.members("train")
-    picked = quantize.pick_calibration([photo.label for photo in train], config.calibration, run.config.seed)
-    calibration = run.views([train[i] for i in picked], stages("reading calibration photos")).pictures
-    dense = sparsity_of(run.model)
-    made = [
-        _Made("float32", quantize.convert_float(run.model), dense),
-        _Made("dynamic_range", quantize.convert_dynamic_range(run.model), dense),
-        _Made("int8", quantize.convert_int8(run.model, calibration), dense),
-    ]
-    if config.sparsity:
-        pruned = _prune(config, run, cache, stages)
-        name = f"int8_pruned{round(100 * config.sparsity)}"
-        made.append(_Made(name, quantize.convert_int8(pruned, calibration), sparsity_of(pruned)))
-    return made
+class _Photos:
+    """The photos of a split as networks of different sizes see them, each size read once, when it is asked for."""
+
+    def __init__(self, run: FinishedRun, stages: Stages) -> None:
+        self._run, self._stages = run, stages
+        self._known: dict[tuple[Split, int], Views] = {}
+
+    def validation(self, size: int) -> Views:
+        return self._views("validation", size)
+
+    def test(self, size: int) -> Views:
+        return self._views("test", size)
+
+    def _views(self, split: Split, size: int) -> Views:
+        if (split, size) not in self._known:
+            bar = self._stages(f"reading {split} photos")
+            self._known[split, size] = self._run.views(self._run.members(split), bar, size)
+        return self._known[split, size]
 
 
-def _prune(config: ExportConfig, run: FinishedRun, cache: Path, stages: Stages) -> Any:
-    train, asked = run.members("train"), run.config
-    paths, hashes = [photo.path for photo in train], [photo.sha256 for photo in train]
-    cached = build_cache(cache, run.root, paths, hashes, asked.size, stages("caching training photos"))
-    channels = run.model.get_layer(FEATURES).output.shape[-1]
-    mild = Augmentation(asked.size, max(asked.crop, MILDEST_CROP), asked.colour, 0.0, channels)
-    weight = class_weights(train) if asked.balance else dict.fromkeys(run.labels, 1.0)
-    truth, weights = run.truth(train), np.array([weight[photo.label] for photo in train], np.float32)
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """From the measured variants to one file."""
 
-    def batches(epoch: int) -> Any:
-        return epoch_batches(cached, truth, weights, mild, batch=asked.batch, seed=asked.seed + 1, epoch=epoch)
+    config: ExportConfig
+    run: FinishedRun
+    photos: _Photos
+    unknowns: Unknowns | None
+    name: str  # of the file, without its ending
+    stages: Stages
 
-    steps = max(1, len(train) // asked.batch)
-    how = Pruning(config.sparsity, config.prune_epochs, steps, config.prune_rate, asked.label_smoothing, asked.seed)
-    return prune(run.model, batches, how, stages("pruning"))
+    def chosen(self, made: list[Made], variants: list[Variant], float_scores: Scores) -> tuple[Made, Finished]:
+        """The variant to write, finished. How large its file is shows only then; one that is too large has lost."""
+        plan, candidates = self.config.plan, {v.name: _candidate(v) for v in variants}
+        budget = Budget(float_scores.top1, plan.max_drop, plan.max_kb, plan.speed)
+        while True:
+            best = choose(list(candidates.values()), budget)
+            winner = next(m for m in made if m.name == best.name)
+            finished = self.finished(winner)
+            stand_in = self.card(winner, finished, float_scores, float_scores, 0.0)
+            size = len(pack(finished.flatbuffer, stand_in)) + CARD_SLACK
+            if not plan.max_kb or size <= plan.max_kb * 1000:
+                return winner, finished
+            candidates[best.name] = replace(best, bytes=size)
 
+    def finished(self, winner: Made) -> Finished:
+        """Calibrated on validation photos, with threshold, golden cases and metadata."""
+        config, run, train = self.config, self.run, self.run.members("train")
+        picked = quantize.pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
+        bar, steps = self.stages("reading training photos"), count(1)
+        usual = run.views([train[i] for i in picked], bar, winner.size).pictures
+        bar = self.stages("finishing")
+        return finish(
+            winner.flatbuffer, run.labels, self.photos.validation(winner.size), self._about(winner),
+            coverage=config.coverage, usual=usual,
+            unknown=self.unknowns.choosing(winner.size) if self.unknowns else None,
+            has_evidence=config.evidence, seed=run.config.seed,
+            step=lambda what: bar(next(steps), FINISHING_STEPS, what),
+        )  # fmt: skip
 
-def _measure(
-    made: list[_Made], views: Views, reference: NDArray[Any], labels: tuple[str, ...], stages: Stages
-) -> list[Variant]:
-    times = time_invokes({m.name: Interpreter(m.flatbuffer, m.name, threads=1) for m in made}, TIMED_INVOKES)
-    bar = stages("measuring variants")
-    variants = []
-    for number, m in enumerate(made, 1):
-        answers = answers_of(m.flatbuffer, views.pictures, m.name)
-        variants.append(
-            Variant(
-                m.name,
-                is_integer=m.name.startswith("int8"),
-                bytes=len(m.flatbuffer),
-                gzip_bytes=len(gzip.compress(m.flatbuffer, 9)),
-                p50_ms=metrics.percentiles(times[m.name]).p50,
-                sparsity=m.sparsity.total,
-                sparsity_by_layer=m.sparsity.by_layer,
-                validation=score(views.truth, answers, labels),
-                agreement=metrics.agreement(answers.argmax(axis=1), reference.argmax(axis=1)),
-            )
+    def _about(self, winner: Made) -> About:
+        labels = self.run.labels
+        return About(
+            self.name,
+            f"{winner.name} classifier of {', '.join(labels[:5])}{', ...' if len(labels) > 5 else ''}",
+            datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+            self.config.attribution or "",
+            self.config.licence or "",
         )
-        bar(number, len(made), m.name)
-    return variants
+
+    def tested(self, made: list[Made], variants: list[Variant], winner: Made, finished: Finished) -> Tested:
+        """All variants on the test photos, which are read here for the first time."""
+        run = self.run
+        reference = predict(run.model, self.photos.test(run.config.size).pictures)
+        return tested(
+            made, variants, winner.name, finished.flatbuffer, self.photos.test, reference, run.labels, self.stages
+        )
+
+    def card(
+        self, winner: Made, finished: Finished, scores: Scores, float_scores: Scores, ece_before: float
+    ) -> ModelCard:
+        run, config = self.run, self.config
+        attribution = "; ".join(filter(None, (config.attribution, run.remark)))
+        provenance = Provenance(manifest_hash(run.photos), run.source, config.licence or "", attribution)
+        return make_card(
+            finished, run.labels, winner.size, winner.name, scores=scores, float_scores=float_scores,
+            ece_before=ece_before, provenance=provenance,
+        )  # fmt: skip
+
+    def report(
+        self, winner: Made, finished: Finished, result: Tested, float_validation: Scores, found: Variants
+    ) -> ExportReport:
+        views, unknowns = self.photos.validation(winner.size), self.unknowns
+        speeds = {variant.name: variant.speed for variant in result.variants}
+        return ExportReport(
+            self.name, self.run.labels, result.variants, float_validation, result.float_test, finished.temperature,
+            finished.rejection,
+            Measured(views.truth, answers_of(winner.flatbuffer, views.pictures), finished.validation),
+            Measured(result.truth, result.before, result.after),
+            unknown=answers_of(finished.flatbuffer, unknowns.reporting(winner.size)) if unknowns else None,
+            unknown_note=unknowns.note if unknowns else "",
+            golden=finished.golden,
+            slimmed=[replace(one, measured_speed=speeds[one.name]) for one in found.slimmed],
+        )  # fmt: skip
 
 
-@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
-class _Tested:
-    """Test figures, once the choice is made."""
-
-    float_test: Scores
-    variants: tuple[Variant, ...]
-    truth: NDArray[np.int64]
-    before: NDArray[np.float32]  # of the winner without its temperature
-    after: NDArray[np.float32]  # of the file
-    scores: Scores
-
-
-def _test(
-    run: FinishedRun, made: list[_Made], variants: list[Variant], winner: _Made, finished: Finished, stages: Stages
-) -> _Tested:
-    views = run.views(run.members("test"), stages("reading test photos"))
-    float_test = score(views.truth, predict(run.model, views.pictures), run.labels)
-    seen, bar = {}, stages("measuring on test photos")
-    for number, m in enumerate(made, 1):
-        seen[m.name] = answers_of(m.flatbuffer, views.pictures, m.name)
-        bar(number, len(made), m.name)
-    before = seen[winner.name]
-    seen[winner.name] = answers_of(finished.flatbuffer, views.pictures, winner.name)
-    scores = {name: score(views.truth, found, run.labels) for name, found in seen.items()}
-    tested = tuple(replace(v, test=scores[v.name], is_chosen=v.name == winner.name) for v in variants)
-    return _Tested(float_test, tested, views.truth, before, seen[winner.name], scores[winner.name])
-
-
-def _card(
-    config: ExportConfig, run: FinishedRun, variant: str, finished: Finished, scores: Scores, float_scores: Scores,
-    ece_before: float,
-) -> ModelCard:  # fmt: skip
-    provenance = Provenance(
-        manifest_hash(run.photos), run.folder / "config.json", config.licence or "", config.attribution or ""
+def _candidate(variant: Variant) -> Candidate:
+    speed = variant.speed.value if variant.speed else 1.0
+    return Candidate(
+        variant.name, variant.is_integer, variant.validation.top1, variant.bytes, variant.gzip_bytes, speed
     )
-    return make_card(
-        finished, run.labels, run.config.size, variant, scores=scores, float_scores=float_scores,
-        ece_before=ece_before, provenance=provenance,
-    )  # fmt: skip
-
-
-def _report(
-    name: str, run: FinishedRun, winner: _Made, views: Views, finished: Finished, tested: _Tested,
-    float_validation: Scores, unknowns: Unknowns | None,
-) -> ExportReport:  # fmt: skip
-    return ExportReport(
-        name, run.labels, tested.variants, float_validation, tested.float_test, finished.temperature,
-        finished.rejection,
-        Measured(views.truth, answers_of(winner.flatbuffer, views.pictures), finished.validation),
-        Measured(tested.truth, tested.before, tested.after),
-        unknown=answers_of(finished.flatbuffer, unknowns.reporting) if unknowns else None,
-        unknown_note=unknowns.note if unknowns else "",
-        golden=finished.golden,
-    )  # fmt: skip

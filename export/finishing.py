@@ -21,7 +21,7 @@ from edge.rejection_metrics import known_scores
 from export import graph
 from export.golden import choose_cases, plain_kernels
 from export.metadata import About
-from export.residual import divide_by_residual, features_of, subspace
+from export.residual import divide_by_residual, features_of, has_features, subspace
 from export.temperature import fit
 from export.threshold import SCORE, choose_rejection
 from export.trained import Views
@@ -58,7 +58,7 @@ def finish(
     decide the threshold; `step` is told what comes next.
     """
     step("features")
-    learned = subspace(answers(features_of(flatbuffer), usual))
+    learned = subspace(answers(features_of(flatbuffer), usual)) if has_features(flatbuffer) else None
     if learned:
         flatbuffer = divide_by_residual(flatbuffer, learned)
     step("temperature")

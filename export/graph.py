@@ -3,7 +3,8 @@
 In:  a TFLite flatbuffer of ours, of any variant, and without an appended zip, which an edit would drop.
 Out: another one. Weights stay bit for bit as they are, and so do answers, but for what the edit is meant to change.
 
-The end of our graphs: 1x1 convolution (evidence) -> mean (logits) -> softmax (-> quantize to uint8).
+The end of our graphs: 1x1 convolution (evidence) -> mean (logits) -> softmax (-> quantize to uint8). A network from
+elsewhere may have a fully connected layer (logits) before the softmax, and then no map.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import training.keras  # noqa: F401 - chooses Keras 2, before TensorFlow is imported
 from edge.dependencies import first_line
@@ -32,8 +35,12 @@ ALIGNMENT = 16  # bytes; the schema asks it of every buffer, and kernels read we
 SIGNATURE = "serving_default"
 DEQUANTIZE_VERSION = 2  # the first that takes int8
 RESCALING = ("MUL", "DEQUANTIZE")  # what a residual puts between the mean and the softmax
-KINDS = ("MEAN", "CONV_2D", *RESCALING)
+KINDS = ("MEAN", "CONV_2D", "FULLY_CONNECTED", *RESCALING)
+WIDEST_ROW = 2048  # features; more are a flattened map, and too many for a covariance matrix
 TEMPERATURES = (0.01, 100.0)  # outside, something else is wrong
+
+
+_Builder: Any = import_module("flatbuffers").Builder
 
 
 class _AlignedBuffer(schema.BufferT):
@@ -49,6 +56,22 @@ class _AlignedBuffer(schema.BufferT):
         if data is not None:
             schema.BufferAddData(builder, data)
         return schema.BufferEnd(builder)
+
+
+class _SharingBuilder(_Builder):
+    """Writes equal vectors of zero points once: eight bytes a channel, nearly all of them 0, are 9 % of a file."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(size)
+        self.written: dict[bytes, Any] = {}
+
+    def CreateNumpyVector(self, x: NDArray[Any]) -> Any:  # flatbuffers' name
+        if x.dtype != np.int64:
+            return super().CreateNumpyVector(x)
+        content = x.tobytes()
+        if content not in self.written:
+            self.written[content] = super().CreateNumpyVector(x)
+        return self.written[content]
 
 
 def temperature_of(flatbuffer: bytes) -> float:
@@ -102,6 +125,11 @@ def finish(flatbuffer: bytes, labels: Sequence[str], about: About, *, has_eviden
     return dump(model)
 
 
+def compact(flatbuffer: bytes) -> bytes:
+    """The same model with equal zero points written once: a converter writes them for each channel of each layer."""
+    return dump(load(flatbuffer))
+
+
 def load(flatbuffer: bytes) -> Any:
     """The object form of a flatbuffer. Raises ModelError for what is none."""
     try:
@@ -119,7 +147,7 @@ def dump(model: Any) -> bytes:
     buffers = model.buffers
     model.buffers = [_AlignedBuffer(buffer.data) for buffer in buffers]
     size = sum(0 if buffer.data is None else len(buffer.data) for buffer in buffers)
-    builder = import_module("flatbuffers").Builder(size + size // 4 + 4096)  # grown by doubling, it would copy itself
+    builder = _SharingBuilder(size + size // 4 + 4096)  # grown by doubling, it would copy itself
     builder.Finish(model.Pack(builder), IDENTIFIER)
     return bytes(builder.Output())
 
@@ -141,21 +169,44 @@ def softmax_of(model: Any) -> Any:
 
 def maker(model: Any, tensor: int, name: str) -> Any:
     """The operator `name` that a tensor comes from, seen through what rescales it. Raises ModelError."""
+    operator = _source(model, tensor)
+    if operator is None or _kind(model, operator) != name:
+        raise ModelError(
+            f"the graph does not end in convolution, mean, softmax: no {name} there, and so no map of evidence; "
+            "leave out --evidence, or train with: flora train"
+        )
+    return operator
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Where a graph has the features that its classifier is given, by numbers of tensors."""
+
+    operator: Any  # that needs them first
+    features: int  # (1, h, w, d) to be averaged, or (1, d)
+    axes: int | None  # to average over; None: they are (1, d) already
+
+
+def pooled(model: Any) -> Pooled | None:
+    """The features before the softmax: of mean and 1x1 convolution, or of a fully connected layer; None for others."""
+    last = _source(model, int(softmax_of(model).inputs[0]))
+    kind = last and _kind(model, last)
+    if kind == "FULLY_CONNECTED":
+        shape = model.subgraphs[0].tensors[int(last.inputs[0])].shape
+        return Pooled(last, int(last.inputs[0]), None) if len(shape) == 2 and shape[1] <= WIDEST_ROW else None
+    before = _source(model, int(last.inputs[0])) if kind == "MEAN" else None
+    if before is None or _kind(model, before) != "CONV_2D":
+        return None
+    return Pooled(last, int(before.inputs[0]), int(last.inputs[1]))
+
+
+def _source(model: Any, tensor: int) -> Any:
+    """The operator that a tensor comes from, seen through what rescales it; None for an input or a constant."""
     while True:
         found = [operator for operator in model.subgraphs[0].operators if tensor in operator.outputs]
-        kind = _kind(model, found[0]) if found else None
-        if kind == name:
-            return found[0]
-        if kind not in RESCALING:
-            raise ModelError(
-                f"the graph does not end in convolution, mean, softmax: no {name} there; train with: flora train"
-            )
+        if not found or _kind(model, found[0]) not in RESCALING:
+            return found[0] if found else None
         tensor = int(found[0].inputs[0])
-
-
-def pooling(model: Any, mean: Any) -> tuple[int, int]:
-    """What the 1x1 convolution before `mean` is given, (1, h, w, d), and the axes that `mean` averages over."""
-    return int(maker(model, int(mean.inputs[0]), "CONV_2D").inputs[0]), int(mean.inputs[1])
 
 
 def _evidence(model: Any) -> int:

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.graph import dump, load, maker, pooling, softmax_of
+from edge.errors import ModelError
+from export.graph import Pooled, dump, load, pooled, softmax_of
 
 # isort: split
 from tensorflow.lite.python import schema_py_generated as schema  # after export.graph, which chooses Keras 2
@@ -56,25 +57,28 @@ def subspace(features: NDArray[np.float32]) -> Subspace | None:
     return Subspace(mean.astype(np.float32), directions, typical) if typical > 0 else None
 
 
+def has_features(flatbuffer: bytes) -> bool:
+    """Whether a model has pooled features; all of ours have, some from elsewhere have not."""
+    return pooled(load(flatbuffer)) is not None
+
+
 def features_of(flatbuffer: bytes) -> bytes:
-    """The model that puts out its pooled features, float32 (1, d), in place of probabilities."""
+    """The model that puts out its pooled features, float32 (1, d), in place of probabilities. Raises ModelError."""
     model = load(flatbuffer)
-    tail = _Tail(model)
-    graph = model.subgraphs[0]
-    mean = maker(model, int(softmax_of(model).inputs[0]), "MEAN")
-    graph.operators = graph.operators[: graph.operators.index(mean)]
-    graph.outputs, model.signatureDefs = [tail.pooled(mean)], None
+    tail, found, graph = _Tail(model), _pooled(model), model.subgraphs[0]
+    graph.operators = graph.operators[: graph.operators.index(found.operator)]
+    graph.outputs, model.signatureDefs = [tail.features(found)], None
     return dump(model)
 
 
 def divide_by_residual(flatbuffer: bytes, usual: Subspace) -> bytes:
     """The model whose softmax gets logits / residual, the residual being 1 for a typical training photo."""
     model = load(flatbuffer)
-    graph, softmax = model.subgraphs[0], softmax_of(model)
+    graph, softmax, found = model.subgraphs[0], softmax_of(model), _pooled(model)
     at = graph.operators.index(softmax)
     behind, graph.operators = graph.operators[at + 1 :], graph.operators[:at]
     tail, logits = _Tail(model), int(softmax.inputs[0])
-    strangeness = tail.residual(tail.pooled(maker(model, logits, "MEAN")), usual)
+    strangeness = tail.residual(tail.features(found), usual)
     doubt = tail.add("RSQRT", [strangeness], (1, 1))
     classes = tuple(int(side) for side in graph.tensors[logits].shape)
     softmax.inputs = [tail.add("MUL", [tail.real(logits), doubt], classes, "MulOptions")]
@@ -88,18 +92,26 @@ def divide_by_residual(flatbuffer: bytes, usual: Subspace) -> bytes:
     return dump(model)
 
 
+def _pooled(model: Any) -> Pooled:
+    found = pooled(model)
+    if found is None:
+        raise ModelError("no pooled features before the softmax; expected a mean or a fully connected layer on a row")
+    return found
+
+
 class _Tail:
     """Appends float32 operators, and the tensors they write, to the end of a graph."""
 
     def __init__(self, model: Any) -> None:
         self._model, self._graph = model, model.subgraphs[0]
 
-    def pooled(self, mean: Any) -> int:
-        """Features averaged over all places, float32 (1, d): what the 1x1 convolution before `mean` is given."""
-        features, axes = pooling(self._model, mean)
-        source = self._graph.tensors[features]
+    def features(self, found: Pooled) -> int:
+        """Features averaged over all places, float32 (1, d)."""
+        if found.axes is None:
+            return self.real(found.features)
+        source = self._graph.tensors[found.features]
         width = int(source.shape[-1])
-        averaged = self.add("MEAN", [features, axes], (1, width), "ReducerOptions", like=source)
+        averaged = self.add("MEAN", [found.features, found.axes], (1, width), "ReducerOptions", like=source)
         return self.real(averaged)
 
     def residual(self, features: int, usual: Subspace) -> int:

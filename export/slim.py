@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError, UsageError
-from training.keras import keras, tf
+from training.keras import keras
 
 Kept = NDArray[np.int64]  # channel numbers, ascending
 
@@ -36,9 +36,25 @@ def groups(model: Any) -> tuple[Group, ...]:
     made = _makers(model)
     found: dict[str, list[str]] = {}
     for layer in model.layers:
-        if _makes_channels(layer) and layer is not _last(model):
+        if makes_channels(layer) and layer is not head_of(model):
             found.setdefault(made[layer.name], []).append(layer.name)
     return tuple(Group(name, tuple(members), int(model.get_layer(name).filters)) for name, members in found.items())
+
+
+def consumers(model: Any, group: str) -> list[Any]:
+    """The convolutions that read the channels of a group."""
+    made = _makers(model)
+    return [layer for layer in model.layers if makes_channels(layer) and made[_sources(layer)[0]] == group]
+
+
+def source_of(model: Any, name: str) -> Any:
+    """The layer whose output a layer takes."""
+    return model.get_layer(_sources(model.get_layer(name))[0])
+
+
+def head_of(model: Any) -> Any:
+    """The head's convolution, whose channels are the classes."""
+    return [layer for layer in model.layers if makes_channels(layer)][-1]
 
 
 def slim(model: Any, kept: Mapping[str, Kept], size: int | None = None) -> Any:
@@ -53,7 +69,7 @@ def slim(model: Any, kept: Mapping[str, Kept], size: int | None = None) -> Any:
 
     def narrowed(layer: Any) -> Any:
         config = layer.get_config()
-        if _makes_channels(layer) and made[layer.name] in kept:
+        if makes_channels(layer) and made[layer.name] in kept:
             config["filters"] = len(kept[made[layer.name]])
         return layer.__class__.from_config(config)
 
@@ -67,11 +83,6 @@ def slim(model: Any, kept: Mapping[str, Kept], size: int | None = None) -> Any:
     return thin
 
 
-def most_important(importance: Mapping[str, NDArray[np.float64]], widths: Mapping[str, int]) -> dict[str, Kept]:
-    """The `widths` most important channels of each group named in it."""
-    return {name: np.sort(np.argsort(-importance[name], kind="stable")[:width]) for name, width in widths.items()}
-
-
 def _makers(model: Any) -> dict[str, str]:
     """For each layer, the group whose channels come out of it: the name of its first convolution; "" is the picture."""
     made: dict[str, str] = {}
@@ -80,7 +91,7 @@ def _makers(model: Any) -> dict[str, str]:
         if isinstance(layer, keras.layers.Add):
             made = _joined(made, sources)
             sources = [made[name] for name in _sources(layer)]
-        made[layer.name] = layer.name if _makes_channels(layer) else sources[0] if sources else ""
+        made[layer.name] = layer.name if makes_channels(layer) else sources[0] if sources else ""
     return made
 
 
@@ -99,13 +110,9 @@ def _sources(layer: Any) -> list[str]:
     return [layer.name for layer in (inbound if isinstance(inbound, list) else [inbound])]
 
 
-def _makes_channels(layer: Any) -> bool:
+def makes_channels(layer: Any) -> bool:
+    """Whether a layer's output has other channels than its input: an ordinary convolution."""
     return isinstance(layer, keras.layers.Conv2D) and not isinstance(layer, keras.layers.DepthwiseConv2D)
-
-
-def _last(model: Any) -> Any:
-    """The head's convolution, whose channels are the classes."""
-    return [layer for layer in model.layers if _makes_channels(layer)][-1]
 
 
 def _into(layer: Any, made: Mapping[str, str], kept: Mapping[str, Kept]) -> Kept | None:
@@ -121,7 +128,7 @@ def _cut(layer: Any, into: Kept | None, out: Kept | None) -> list[NDArray[np.flo
         return [_taken(weight, out, 2 if weight.ndim > 1 else 0) for weight in weights]
     if isinstance(layer, keras.layers.BatchNormalization):
         return [_taken(weight, out, 0) for weight in weights]
-    if not _makes_channels(layer):
+    if not makes_channels(layer):
         raise ModelError(f"{layer.name}: a {type(layer).__name__} cannot be made narrower; expected a MobileNet")
     return [_taken(_taken(weight, into, 2) if weight.ndim > 1 else weight, out, -1) for weight in weights]
 
@@ -138,31 +145,3 @@ def _require_known(kept: Mapping[str, Kept], known: Mapping[str, Group]) -> None
         is_ascending = len(channels) > 0 and bool((np.diff(channels) > 0).all())
         if not is_ascending or channels[0] < 0 or channels[-1] >= total:
             raise UsageError(f"{name}: channels {list(channels)[:8]}; expected some of 0 to {total - 1}, ascending")
-
-
-def taylor(model: Any, batches: Iterable[tuple[Any, Any]]) -> dict[str, NDArray[np.float64]]:
-    """Importance of each group's channels: how much the loss would change, to first order, without one of them.
-
-    The mean over batches of (gamma dL/dgamma + beta dL/dbeta)^2, summed over the BatchNorms that a channel passes
-    (Molchanov et al. 2019). `batches` are (pictures, targets), normalised and one-hot; the loss is the cross-entropy.
-    """
-    made, loss = _makers(model), keras.losses.CategoricalCrossentropy()
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    scales = [variable for layer in norms for variable in (layer.gamma, layer.beta)]
-
-    @tf.function(reduce_retracing=True)
-    def gradients(pictures: Any, targets: Any) -> Any:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(scales)
-            value = loss(targets, model(pictures, training=False))
-        return tape.gradient(value, scales)
-
-    total = {group.name: np.zeros(group.channels) for group in groups(model)}
-    count = 0
-    for pictures, targets in batches:
-        found = iter(gradients(pictures, targets))
-        for layer in norms:
-            effect = layer.gamma.numpy() * next(found).numpy() + layer.beta.numpy() * next(found).numpy()
-            total[made[layer.name]] += effect.astype(np.float64) ** 2
-        count += 1
-    return {name: value / max(1, count) for name, value in total.items()}

@@ -3,7 +3,7 @@
 In:  a trained flat Keras model and augmented training batches.
 Out: the same network with the smallest weights of its 1x1 convolutions set to zero, fine-tuned, wrappers stripped.
 
-Zeros make a file compress better (see the gzip column); they do not make an int8 file run faster.
+Zeros make a file compress better (see the gzip column); they do not make it run faster, in whatever pattern.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.errors import UsageError
 from training.backbone import EVIDENCE
 from training.keras import keras
 from training.phase import StepProgress, WarmCosine, step_callback
@@ -32,6 +33,17 @@ class Pruning:
     rate: float  # peak learning rate
     label_smoothing: float
     seed: int = 0  # of the dropout
+    pattern: tuple[int, int] | None = None  # (2, 4): 2 zeros among every 4 inputs of an output channel, from the start
+
+    def __post_init__(self) -> None:
+        if self.pattern is None:
+            return
+        zeros, among = self.pattern
+        if not 0 < zeros < among or self.sparsity != zeros / among:
+            raise UsageError(
+                f"pattern {zeros}:{among} with sparsity {self.sparsity:g}: expected fewer zeros than weights, "
+                "and their share as the sparsity, as in 2:4 with 0.5"
+            )
 
 
 @dataclass(frozen=True)
@@ -46,7 +58,7 @@ def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: Ste
     """Prune and fine-tune a copy of `model`; the given one stays as it is. `batches(epoch)` as in training."""
     keras.utils.set_random_seed(how.seed)
     total = how.epochs * how.steps
-    pruned = _wrapped(model, _schedule(how.sparsity, total))
+    pruned = _wrapped(model, _schedule(how.sparsity, total), how.pattern)
     optimizer = keras.optimizers.Adam(WarmCosine(how.rate, how.steps // 2, total))
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=how.label_smoothing)
     pruned.compile(optimizer, loss)
@@ -83,12 +95,14 @@ def _schedule(sparsity: float, total: int) -> Any:
     return tfmot.sparsity.keras.PolynomialDecay(0.0, sparsity, begin, end, frequency=every)
 
 
-def _wrapped(model: Any, schedule: Any) -> Any:
+def _wrapped(model: Any, schedule: Any, pattern: tuple[int, int] | None) -> Any:
     """A copy of `model` whose prunable layers are in pruning wrappers."""
 
     def wrap(layer: Any) -> Any:
         copy = layer.__class__.from_config(layer.get_config())  # tfmot would wrap, and prune, the layer itself
-        return tfmot.sparsity.keras.prune_low_magnitude(copy, pruning_schedule=schedule) if is_prunable(layer) else copy
+        if not is_prunable(layer):
+            return copy
+        return tfmot.sparsity.keras.prune_low_magnitude(copy, pruning_schedule=schedule, sparsity_m_by_n=pattern)
 
     pruned = keras.models.clone_model(model, clone_function=wrap)
     for source, target in zip(model.layers, pruned.layers, strict=True):

@@ -1,12 +1,14 @@
-"""A finished training, opened for export: its network, its configuration and its photos by split.
+"""A finished training, opened for export: its network, how it was trained and its photos by split.
 
 In:  RUN with config.json, manifest.csv and model.keras, and the folder of its photos.
 Out: FinishedRun, whose parts are known to fit together and whose photos are all there.
+
+export.foreign makes one of a Keras file of anybody's.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +34,33 @@ class Views:
 
 
 @dataclass(frozen=True)
+class Recipe:
+    """How a network was trained, as far as going on with it takes; the fields are those of TrainConfig."""
+
+    size: int  # pixels
+    seed: int
+    batch: int
+    crop: float
+    colour: float
+    balance: bool
+    label_smoothing: float
+    from_scratch: bool
+
+
+@dataclass(frozen=True)
 class FinishedRun:
     """What export needs of a training."""
 
     folder: Path
-    config: TrainConfig
+    source: Path  # the file whose hash says on the card how the network was made
+    exports: Path  # folder for what exports leave beside the model file
+    config: Recipe
     model: Any
     photos: tuple[Photo, ...]
     labels: tuple[str, ...]  # in the order of the network's output
     root: Path  # of the photos
+    remark: str = ""  # what the card must say of where the network comes from
+    why_fixed: str = ""  # why the network can only be quantised, not trained further; empty: it can
 
     def members(self, split: Split) -> list[Photo]:
         return [photo for photo in self.photos if photo.split == split]
@@ -48,9 +68,9 @@ class FinishedRun:
     def truth(self, photos: list[Photo]) -> NDArray[np.int64]:
         return np.array([self.labels.index(photo.label) for photo in photos], np.int64)
 
-    def views(self, photos: list[Photo], bar: Bar) -> Views:
-        """Read photos exactly as the device would."""
-        pictures = device_views(self.root, [photo.path for photo in photos], self.config.size, bar)
+    def views(self, photos: list[Photo], bar: Bar, size: int | None = None) -> Views:
+        """Read photos exactly as a device would that runs a file of `size` pixels a side; None is the run's own."""
+        pictures = device_views(self.root, [photo.path for photo in photos], size or self.config.size, bar)
         return Views(pictures, self.truth(photos))
 
 
@@ -62,14 +82,20 @@ def open_run(folder: Path, moved_photos: str | None = None) -> FinishedRun:
     config = read_config(folder)
     photos = read_manifest(folder / "manifest.csv")
     labels, root = tuple(sorted({photo.label for photo in photos})), Path(moved_photos or config.photos)
-    run = FinishedRun(folder, config, load_model(folder), photos, labels, root)
+    run = FinishedRun(
+        folder, folder / "config.json", folder / "export", recipe(config), load_model(folder), photos, labels, root
+    )
     _require_fit(run)
     _require_photos(run)
-    _prepare_fine_tuning(run)
+    prepare_fine_tuning(run)
     return run
 
 
-def _prepare_fine_tuning(run: FinishedRun) -> None:
+def recipe(config: TrainConfig) -> Recipe:
+    return Recipe(**{field.name: getattr(config, field.name) for field in fields(Recipe)})
+
+
+def prepare_fine_tuning(run: FinishedRun) -> None:
     """Let BatchNorm do in pruning what it did in training; model.keras does not keep it."""
     for layer in batch_norms(run.model):
         layer.trainable = run.config.from_scratch

@@ -1,10 +1,17 @@
-"""Prune and quantise a trained run, measure every variant, and write the best one as one .tflite file.
+"""Make a trained run fast and small, measure every variant, and write the best one as one .tflite file.
 
-Validation photos alone decide: the smallest download within --max-drop and --max-kb wins. When there is none, nothing
-is written and the exit code is 1. Pruning's zeros make the file compress better; they do not make it run faster.
+Whole channels are removed, the trained network teaches what is left, and the result is quantised. --preset says what
+matters; --speed, --max-kb and --max-drop say it in numbers. Of the files within the limits the fastest wins, of those
+about as fast the most accurate. Validation photos alone decide. When there is none, nothing is written, the table is
+shown, and the exit code is 1.
+
+What takes minutes is kept until a file is written: an export that was broken off goes on when the command is given
+again, one that was refused when it is given with other limits.
 
 example: flora export runs/flowers -o flowers.tflite
-         flora export runs/flowers -o flowers.tflite --max-drop 0.5 --max-kb 3000
+         flora export runs/flowers -o flowers.tflite --preset accurate
+         flora export runs/flowers -o flowers.tflite --max-drop 2 --max-kb 1000 --speed 5
+         flora export network.keras --labels labels.txt --photos photos -o mine.tflite
 """
 
 from __future__ import annotations
@@ -26,25 +33,29 @@ from export.variants import Exported, Variant, as_json, refusal_as_json, table
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="a run folder written by flora train")
+    parser.add_argument("run", metavar="RUN", help="a run folder written by flora train, or a Keras file (.keras, .h5)")
     parser.add_argument(
-        "-o", "--out", metavar="FILE", help="the model file to write (default: the run's name with .tflite, here)"
+        "-o", "--out", metavar="FILE", help="the model file to write (default: the name of RUN with .tflite, here)"
     )
-    parser.add_argument("--cache", metavar="FOLDER", help="where decoded photos are kept (default: as for flora train)")
+    parser.add_argument(
+        "--cache",
+        metavar="FOLDER",
+        help="where decoded photos and unfinished work are kept; a few GB (default: as for flora train)",
+    )
     parser.add_argument("--json", action="store_true", help="the table as one JSON object on stdout")
     add_options(parser, ExportConfig)
 
 
 def run(args: argparse.Namespace) -> int:
-    config, folder = read_options(ExportConfig, args), Path(args.run)
-    out = Path(args.out or f"{folder.resolve().name}.tflite")
+    config, trained = read_options(ExportConfig, args), Path(args.run)
+    out = Path(args.out or f"{trained.stem if trained.is_file() else trained.resolve().name}.tflite")
     cache = Path(args.cache).expanduser() if args.cache else default_cache()
     from export.exporter import export
 
     measured: list[tuple[Sequence[Variant], Scores]] = []
     try:
         with Stages() as stages:
-            done = export(config, folder, out, cache, stages, lambda *found: measured.append(found), stages.tell)
+            done = export(config, trained, out, cache, stages, lambda *found: measured.append(found), stages.tell)
     except BudgetError as refusal:
         for found in measured:
             print(json.dumps(refusal_as_json(*found, str(refusal))) if args.json else table(*found))

@@ -17,6 +17,7 @@ class Road:
 
     run: Path
     model: Path
+    cache: Path
 
 
 def walk(shared: Path, folder: Path) -> Road:
@@ -26,8 +27,13 @@ def walk(shared: Path, folder: Path) -> Road:
             (folder / "photos" / species.name).mkdir(parents=True)
             for photo in sorted(species.iterdir())[:PER_CLASS]:
                 (folder / "photos" / species.name / photo.name).symlink_to(photo)
-    run, model, cache = folder / "run", folder / "flowers.tflite", str(folder / "cache")
+    road = Road(folder / "run", folder / "flowers.tflite", folder / "cache")
     trained = ["train", str(folder / "photos"), "--weights", str(shared / WEIGHTS), "--epochs", "0"]
-    assert main([*trained, "--out", str(run), "--cache", cache]) == 0
-    assert main(["export", str(run), "-o", str(model), "--sparsity", "0", "--max-drop", "4", "--cache", cache]) == 0
-    return Road(run, model)
+    assert main([*trained, "--out", str(road.run), "--cache", str(road.cache)]) == 0
+    export(road, road.model, "--preset", "accurate", "--aware-epochs", "0", "--max-drop", "4")
+    return road
+
+
+def export(road: Road, out: Path, *options: str) -> None:
+    """Write a model file of the trained run."""
+    assert main(["export", str(road.run), "-o", str(out), "--cache", str(road.cache), *options]) == 0

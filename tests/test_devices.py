@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from edge import Classifier, geometry, golden
 from tests.road import Road
 from tests.scripts.live_agreement import held_out, squares, write_ffv1
+from tests.scripts.make_bundle import ROOT, Target, make_bundle
 
 LEAST_AGREEMENT = 0.99  # of the top-1 answers of tflite-runtime with those of LiteRT
 
@@ -92,3 +98,66 @@ def _predicted(python: Path, road: Road, photos: list[Path], folder: Path) -> li
     """The most probable label of each photo, whether or not it is probable enough."""
     lines = flora(python, "predict", "--model", road.model, "--json", *photos, folder=folder).splitlines()
     return [json.loads(line)["top"][0]["label"] for line in lines]
+
+
+# The bundled model, right after the install
+
+
+@pytest.fixture(scope="module")
+def golden_clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """A clip of what the bundled model sees of its golden frames, and the right label of each."""
+    classify = Classifier()
+    assert classify.card is not None
+    cases = classify.card.golden
+    path = tmp_path_factory.mktemp("golden") / "clip.mkv"
+    pictures = [geometry.model_input(golden.frame(case), classify.size) for case in cases]
+    write_ffv1(path, [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures])
+    return path, [max(case.answers, key=case.answers.__getitem__) for case in cases]
+
+
+def assert_bundled_model_runs(python: Path, clip: Path, labels: list[str], folder: Path) -> None:
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "edge.cli",
+        "run",
+        "--source",
+        clip,
+        "--jsonl",
+        "-",
+        "--smoothing-s",
+        "0",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["label"] for line in done.stdout.splitlines()] == labels
+    assert done.stderr.startswith("no model named: the bundled flowers.tflite knows daisy, dandelion, ")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        pytest.param("headless_python", marks=pytest.mark.device),
+        pytest.param("window_python", marks=pytest.mark.device),
+        pytest.param("legacy_python", marks=pytest.mark.legacy),
+    ],
+)
+def test_an_installed_wheel_knows_flowers_with_no_model_named(
+    environment: str, golden_clip: tuple[Path, list[str]], request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    assert_bundled_model_runs(request.getfixturevalue(environment), *golden_clip, tmp_path)
+
+
+@pytest.mark.device
+@pytest.mark.timeout(900)  # it downloads 100 MB
+def test_a_bundle_installs_without_a_network_and_runs(golden_clip: tuple[Path, list[str]], tmp_path: Path) -> None:
+    target = Target(f"3.{sys.version_info.minor}", platform.machine(), "headless")
+    bundle = make_bundle(target, tmp_path / "bundle", ROOT / "constraints.txt")
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=bundle, check=True)
+    python = tmp_path / "device" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "device"], check=True)
+    # No network and nothing of this machine: what pip is told by its configuration and environment is left out.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    command: list[str | Path] = [python, "-m", "pip", "--isolated", "install", "--quiet", "--no-index"]
+    subprocess.run([*command, "--find-links", ".", "flora-edge[headless]"], cwd=bundle, env=environment, check=True)
+    assert_bundled_model_runs(python, *golden_clip, tmp_path)

@@ -16,10 +16,16 @@ from pathlib import Path
 
 import pytest
 
+from edge import Classifier
+from tests.scripts.make_bundle import PACKAGES, copy_tree
+
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("edge", "training", "export")
-LARGEST_FILE = 1_500_000  # bytes; the bundled model is the largest file there should ever be
-DATA_FILES = ("training/imagenet_classes.txt", "edge/models/*", "edge/runtimes.json")
+BUNDLED = ROOT / "edge/models/flowers.tflite"
+LARGEST_MODEL = 1_000_000  # bytes
+LEAST_GOLDEN = 4  # cases
+LEAST_HELD_OUT = 400  # photos
+LARGEST_FILE = 1_000_000  # bytes; the bundled model is the largest file there should ever be
+DATA_FILES = ("training/imagenet_classes.txt", "edge/models/*", "edge/runtimes.json", "export/latency/*.json")
 
 IMPORT_ALL_OF_EDGE = """
 import importlib, pkgutil, sys
@@ -61,21 +67,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]
     if int(version("setuptools").partition(".")[0]) < 77:
         pytest.skip("setuptools is older than 77; install the tools with: pip install -e '.[dev]'")
     folder = tmp_path_factory.mktemp("wheel")
-    tree = copy_of_the_tree(folder / "tree")
+    tree = copy_tree(folder / "tree")
+    shutil.copytree(ROOT / "tests", tree / "tests", ignore=shutil.ignore_patterns("__pycache__"))
     (tree / "scratch").mkdir()
     (tree / "scratch" / "__init__.py").touch()
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", folder)
     run(sys.executable, "-m", "pip", "wheel", *options, tree)
     with zipfile.ZipFile(next(folder.glob("*.whl"))) as archive:
         yield archive
-
-
-def copy_of_the_tree(tree: Path) -> Path:
-    for folder in (*PACKAGES, "tests"):
-        shutil.copytree(ROOT / folder, tree / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, tree)
-    return tree
 
 
 @pytest.fixture(scope="module")
@@ -197,3 +196,29 @@ def test_no_file_is_large() -> None:
     files = [path for folder in (*PACKAGES, "tests", ".ci") for path in (ROOT / folder).rglob("*") if path.is_file()]
     files += [path for pattern in ("*.md", "*.toml", "*.txt") for path in ROOT.glob(pattern)]
     assert [path.relative_to(ROOT).as_posix() for path in files if path.stat().st_size > LARGEST_FILE] == []
+
+
+# The bundled model
+
+
+def test_the_bundled_model_is_small_and_proves_itself() -> None:
+    classify = Classifier()
+    verdicts = classify.verify()
+    assert len(verdicts) >= LEAST_GOLDEN
+    assert classify.trouble(verdicts) is None
+    assert BUNDLED.stat().st_size <= LARGEST_MODEL
+
+
+def test_the_card_of_the_bundled_model_states_data_licence_attribution_and_accuracy() -> None:
+    card = Classifier().card
+    assert card is not None
+    assert card.labels == ("daisy", "dandelion", "roses", "sunflowers", "tulips")
+    assert "flower_photos" in card.attribution
+    assert "Flickr" in card.attribution
+    assert "CC BY 2.0" in card.licence
+    for measured in (card.accuracy, card.float_accuracy):
+        assert measured is not None
+        assert measured.photos >= LEAST_HELD_OUT
+    assert card.calibration is not None
+    assert card.rejection is not None
+    assert len(card.manifest_sha256) == 64

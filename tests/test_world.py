@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.geometry import read_photo
+from edge import golden
+from edge.classifier import BUNDLED, Classifier
+from edge.geometry import model_input, read_photo
 from edge.interpreter import Interpreter
 from export import graph
 from export.metadata import About
@@ -57,6 +58,21 @@ def test_mediapipe_reads_labels_and_probabilities_as_we_do(
         assert head == "probability"
         assert label == ours.label
         assert probability == pytest.approx(ours.probability, abs=1 / 256)
+
+
+@pytest.mark.device
+def test_mediapipe_loads_the_bundled_model_and_gives_its_golden_answers(mediapipe_python: Path, tmp_path: Path) -> None:
+    classify = Classifier()
+    assert classify.card is not None
+    cases, paths = classify.card.golden, []
+    for number, case in enumerate(cases):
+        picture = model_input(golden.frame(case), classify.size)
+        paths.append(tmp_path / f"{number}.png")
+        cv2.imwrite(str(paths[-1]), np.ascontiguousarray(picture[..., ::-1]))
+    answers = mediapipe_answers(mediapipe_python, BUNDLED, paths)
+    for (_, label, probability), case in zip(answers, cases, strict=True):
+        assert label == max(case.answers, key=case.answers.__getitem__)
+        assert probability == pytest.approx(case.answers[label], abs=golden.TOLERANCE)
 
 
 @pytest.mark.device

@@ -78,11 +78,15 @@ class AveragedModel(keras.Model):
 
     def train_step(self, data: Any) -> Any:
         logs = super().train_step(data)
+        self.follow()
+        return logs
+
+    def follow(self) -> None:
+        """Move the average a step towards the present weights."""
         step = tf.cast(self.optimizer.iterations, tf.float32)
         momentum = tf.minimum(self._momentum, (1.0 + step) / (10.0 + step))  # early on, forget the start faster
         for shadow, value in zip(self._shadows(), self.weights, strict=True):
             shadow.assign(momentum * shadow + (1.0 - momentum) * tf.cast(value, shadow.dtype))
-        return logs
 
     def average(self) -> list[NDArray[Any]]:
         return [shadow.numpy() for shadow in self._shadows()]

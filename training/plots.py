@@ -55,17 +55,32 @@ def plot_history(history: Sequence[HistoryRow], path: Path) -> None:
     """
     if not history:
         raise ValueError("the history is empty; expected one row for each epoch")
-    with _drawing(path, PAGE_WIDTH_IN, 6.6) as figure:
+    with drawing(path, PAGE_WIDTH_IN, 6.6) as figure:
         loss, accuracy = figure.subplots(2, 1, sharex=True)
         _draw_curves(loss, history, "loss")
         _draw_curves(accuracy, history, "accuracy")
         for axes in (loss, accuracy):
             _mark_phases(axes, [str(row.get("phase", "")) for row in history], has_names=axes is loss)
-        _mark_best(loss, accuracy, history)
-        _in_percent(accuracy.yaxis)
+        _mark_best({"loss": loss, "accuracy": accuracy}, history)
+        in_percent(accuracy.yaxis)
         accuracy.set_xlabel("epoch")
         accuracy.legend(loc="lower right")
         loss.legend(loc="upper right")
+
+
+def plot_validation(history: Sequence[HistoryRow], path: Path) -> None:
+    """The accuracy panel of `plot_history` for validation photos alone: where training sees no labels."""
+    if not history:
+        raise ValueError("the history is empty; expected one row for each epoch")
+    with drawing(path, PAGE_WIDTH_IN, 3.4) as figure:
+        axes = figure.add_subplot()
+        _draw_curve(axes, history, "val_accuracy", "o-", VALIDATION, "validation")
+        _mark_phases(axes, [str(row.get("phase", "")) for row in history], has_names=True)
+        _mark_best({"accuracy": axes}, history)
+        _in_epochs(axes, len(history), "accuracy")
+        in_percent(axes.yaxis)
+        axes.set_xlabel("epoch")
+        axes.legend(loc="lower right")
 
 
 def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path) -> None:
@@ -74,7 +89,7 @@ def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path) -> N
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     side_in = min(max(4.2, 2.0 + 0.62 * len(labels)), 11.0)
-    with _drawing(path, side_in + 0.6, side_in, layout="compressed") as figure:
+    with drawing(path, side_in + 0.6, side_in, layout="compressed") as figure:
         axes = figure.add_subplot()
         image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
@@ -93,7 +108,7 @@ def plot_confusion(confusion: ArrayLike, labels: Sequence[str], path: Path) -> N
 
 def plot_reliability(probabilities: ArrayLike, truth: ArrayLike, path: Path) -> None:
     """Accuracy against confidence in 15 bins; probabilities (n, K), truth (n,). The area of a dot is its photos."""
-    with _drawing(path, 4.6, 4.6) as figure:
+    with drawing(path, 4.6, 4.6) as figure:
         axes = figure.add_subplot()
         error = _draw_reliability(axes, probabilities, truth)
         axes.set_title(f"expected calibration error {error:.3f}")
@@ -102,7 +117,7 @@ def plot_reliability(probabilities: ArrayLike, truth: ArrayLike, path: Path) -> 
 
 def plot_calibration(before: ArrayLike, after: ArrayLike, truth: ArrayLike, path: Path) -> None:
     """`plot_reliability` without and with a temperature, side by side; before and after (n, K), truth (n,)."""
-    with _drawing(path, PAGE_WIDTH_IN, 3.5) as figure:
+    with drawing(path, PAGE_WIDTH_IN, 3.5) as figure:
         for axes, name, answers in zip(
             figure.subplots(1, 2, sharey=True), ("before", "after"), (before, after), strict=True
         ):
@@ -113,21 +128,21 @@ def plot_calibration(before: ArrayLike, after: ArrayLike, truth: ArrayLike, path
 
 def plot_risk_coverage(curve: RiskCoverage, answered: tuple[float, float] | None, path: Path) -> None:
     """Share of wrong answers against share of photos answered; `answered` is where the threshold stands on it."""
-    with _drawing(path, PAGE_WIDTH_IN, 3.6) as figure:
+    with drawing(path, PAGE_WIDTH_IN, 3.6) as figure:
         axes = figure.add_subplot()
         axes.plot(curve.coverage, curve.risk, drawstyle="steps-post", color=VALIDATION, label="surest first")
         axes.axhline(curve.risk[-1], linestyle="--", color="#888888", label="in random order")
         if answered:
             axes.plot(*answered, "o", color=TRAIN, label=f"the threshold: {answered[0]:.1%} answered")
         axes.set(xlim=(0, 1.02), ylim=(0, None), xlabel="share of photos answered", ylabel="share of wrong answers")
-        _in_percent(axes.xaxis, axes.yaxis)
+        in_percent(axes.xaxis, axes.yaxis)
         axes.legend(loc="center left")
 
 
 def plot_scores(known: ArrayLike, unknown: ArrayLike | None, threshold: float | None, path: Path) -> None:
     """How the scores (n,) and (m,), 0 to 1, of known and of unknown pictures are spread; lower ones count as 0."""
     edges: Any = np.linspace(0, 1, SCORE_BINS + 1)
-    with _drawing(path, PAGE_WIDTH_IN, 3.4) as figure:
+    with drawing(path, PAGE_WIDTH_IN, 3.4) as figure:
         axes = figure.add_subplot()
         for name, scores, colour in (("known", known, VALIDATION), ("unknown", unknown, TRAIN)):
             if scores is not None:
@@ -137,14 +152,14 @@ def plot_scores(known: ArrayLike, unknown: ArrayLike | None, threshold: float | 
         if threshold is not None:
             axes.axvline(threshold, color=MARK, linestyle=":", label=f"threshold {threshold:.3f}")
         axes.set(xlim=(0, 1), xlabel="score", ylabel="share of the pictures")
-        _in_percent(axes.yaxis)
+        in_percent(axes.yaxis)
         axes.legend(loc="upper left")
 
 
 def sheet(tiles: Sequence[Tile], path: Path, columns: int = 5) -> None:
     """A contact sheet of (RGB uint8 (h, w, 3), caption) tiles, row by row; each picture whole, aspect kept."""
     if not tiles:
-        with _drawing(path, PAGE_WIDTH_IN, 0.6) as figure:
+        with drawing(path, PAGE_WIDTH_IN, 0.6) as figure:
             figure.text(0.5, 0.5, "there is nothing to show here", ha="center", va="center")
         return
     columns = min(columns, len(tiles))
@@ -154,7 +169,7 @@ def sheet(tiles: Sequence[Tile], path: Path, columns: int = 5) -> None:
     corners = [(GAP_PX + i // columns * cell_h, GAP_PX + i % columns * cell_w) for i in range(len(tiles))]
     for (top, left), (picture, _) in zip(corners, tiles, strict=True):
         canvas[top : top + TILE_PX, left : left + TILE_PX] = _fit_tile(picture)
-    with _drawing(path, width / DPI, height / DPI, layout=None) as figure:
+    with drawing(path, width / DPI, height / DPI, layout=None) as figure:
         figure.figimage(canvas, origin="upper")
         for (top, left), (_, caption) in zip(corners, tiles, strict=True):
             text = "\n".join(textwrap.wrap(caption, CAPTION_LETTERS, max_lines=2, placeholder="…"))
@@ -163,7 +178,7 @@ def sheet(tiles: Sequence[Tile], path: Path, columns: int = 5) -> None:
 
 
 @contextlib.contextmanager
-def _drawing(path: Path, width_in: float, height_in: float, layout: Layout | None = "constrained") -> Iterator[Figure]:
+def drawing(path: Path, width_in: float, height_in: float, layout: Layout | None = "constrained") -> Iterator[Figure]:
     """A figure without pyplot's global state, written to `path` as PNG when the block ends well."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -195,13 +210,21 @@ def _column(history: Sequence[HistoryRow], name: str) -> NDArray[np.float64]:
 
 
 def _draw_curves(axes: Axes, history: Sequence[HistoryRow], quantity: str) -> None:
+    _draw_curve(axes, history, quantity, "s--", TRAIN, "training")
+    _draw_curve(axes, history, f"val_{quantity}", "o-", VALIDATION, "validation")
+    _in_epochs(axes, len(history), quantity)
+
+
+def _draw_curve(axes: Axes, history: Sequence[HistoryRow], column: str, style: str, colour: str, label: str) -> None:
+    epochs = np.arange(1, len(history) + 1)
+    axes.plot(epochs, _column(history, column), style, color=colour, markersize=4, label=label)
+
+
+def _in_epochs(axes: Axes, epochs: int, quantity: str) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    epochs = np.arange(1, len(history) + 1)
-    axes.plot(epochs, _column(history, quantity), "s--", color=TRAIN, markersize=4, label="training")
-    axes.plot(epochs, _column(history, f"val_{quantity}"), "o-", color=VALIDATION, markersize=4, label="validation")
     axes.set_ylabel(quantity)
-    axes.set_xlim(0.5, len(history) + 0.5)
+    axes.set_xlim(0.5, epochs + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.margins(y=0.12)
 
@@ -217,15 +240,17 @@ def _mark_phases(axes: Axes, phases: Sequence[str], has_names: bool) -> None:
             axes.text(middle, 1.02, phases[start], transform=where, ha="center", va="bottom", fontsize=10)
 
 
-def _mark_best(loss: Axes, accuracy: Axes, history: Sequence[HistoryRow]) -> None:
-    losses, accuracies = _column(history, "val_loss"), _column(history, "val_accuracy")
+def _mark_best(panels: Mapping[str, Axes], history: Sequence[HistoryRow]) -> None:
+    """A ring and a line at the epoch of the lowest validation loss, in each panel, named by its quantity."""
+    losses = _column(history, "val_loss")
     if np.isnan(losses).all():
         return
     best = int(np.nanargmin(losses))
-    for axes, values in ((loss, losses), (accuracy, accuracies)):
-        label = f"best epoch: {best + 1}" if axes is loss else f"{values[best]:.1%} on validation"
+    for quantity, axes in panels.items():
+        value = _column(history, f"val_{quantity}")[best]
+        label = f"best epoch: {best + 1}" if quantity == "loss" else f"{value:.1%} on validation"
         axes.axvline(best + 1, color=MARK, linewidth=0.8, linestyle=":")
-        axes.plot(best + 1, values[best], "o", color="none", markeredgecolor=MARK, markersize=11, label=label)
+        axes.plot(best + 1, value, "o", color="none", markeredgecolor=MARK, markersize=11, label=label)
 
 
 def _draw_reliability(axes: Axes, probabilities: ArrayLike, truth: ArrayLike) -> float:
@@ -238,7 +263,7 @@ def _draw_reliability(axes: Axes, probabilities: ArrayLike, truth: ArrayLike) ->
     return metrics.expected_calibration_error(probabilities, truth)
 
 
-def _in_percent(*axes: Axis) -> None:
+def in_percent(*axes: Axis) -> None:
     for axis in axes:
         axis.set_major_formatter(lambda share, _: f"{100 * share:.4g}%")
 

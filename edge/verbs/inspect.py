@@ -4,7 +4,8 @@ MODEL is a .tflite file: its card, inputs and outputs, operators, size, the olde
 cases, which are run here. Exit code 1 when one fails. PHOTOS is a folder of class folders: photos per class, and what
 training would leave out and why.
 
-example: flora inspect flowers.tflite
+example: flora inspect
+         flora inspect flowers.tflite
          flora inspect photos/
 """
 
@@ -16,6 +17,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from edge.classifier import bundled_model
 from edge.errors import ModelError, PhotoError
 from edge.inspection import inspect_model
 from edge.progress import Progress
@@ -23,27 +25,31 @@ from edge.source import quieten_opencv
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", metavar="MODEL|PHOTOS", help="a .tflite file, or a folder of class folders")
+    parser.add_argument(
+        "path", nargs="?", metavar="MODEL|PHOTOS",
+        help="a .tflite file, or a folder of class folders (default: the bundled flower model)",
+    )  # fmt: skip
     parser.add_argument("--layers", action="store_true", help="of a model, a line for each layer as well")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout, with every layer or photo")
 
 
 def run(args: argparse.Namespace) -> int:
     quieten_opencv()
-    path = Path(args.path)
+    path = bundled_model() if args.path is None else Path(args.path)
     if (path / "config.json").exists():
         raise ModelError(
             f"{path}: a run folder; expected a .tflite file or photos; make a file with: flora export {path}"
         )
-    return _photos(path, args.json) if path.is_dir() else _model(path, args.json, args.layers)
+    return _photos(path, args.json) if path.is_dir() else _model(path, args)
 
 
-def _model(path: Path, as_json: bool, layers: bool) -> int:
+def _model(path: Path, args: argparse.Namespace) -> int:
     found = inspect_model(path)
-    print(json.dumps(found.to_json()) if as_json else found.text(layers=layers), flush=True)
+    print(json.dumps(found.to_json()) if args.json else found.text(layers=args.layers), flush=True)
     if found.trouble:
         raise ModelError(found.trouble)
-    print(f"next: flora run {path} --source 0", file=sys.stderr)
+    named = "" if args.path is None else f"{path} "
+    print(f"next: flora run {named}--source 0", file=sys.stderr)
     return 0
 
 

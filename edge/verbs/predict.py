@@ -1,6 +1,7 @@
-"""Name what is on photos: with ImageNet's pretrained MobileNet, a trained run, or a .tflite file.
+"""Name what is on photos: with the bundled flower model, a .tflite file, a trained run, or ImageNet's MobileNet.
 
-example: flora predict --model imagenet photo.jpg
+example: flora predict photo.jpg
+         flora predict --model imagenet photo.jpg
          flora predict --model flowers.tflite photos/ 'more/*.jpg' --json
          flora predict --model flowers.tflite photo.jpg --evidence where.png
 """
@@ -15,7 +16,7 @@ from pathlib import Path
 
 import cv2
 
-from edge.classifier import Result, answer, open_classifier
+from edge.classifier import Result, answer, introduction, open_classifier
 from edge.errors import PhotoError, UsageError
 from edge.files import write_atomically
 from edge.folder import checked_photo, photo_paths
@@ -29,8 +30,9 @@ DRAWN_AS = (".png", ".jpg", ".jpeg")
 def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("photos", nargs="+", metavar="PHOTO", help="photos, folders of photos, or quoted globs")
     parser.add_argument(
-        "--model", required=True, metavar="M", help="imagenet (1000 classes), a run folder, or a .tflite file"
-    )
+        "--model", metavar="M",
+        help="a .tflite file, a run folder, or imagenet (1000 classes) (default: the bundled flower model)",
+    )  # fmt: skip
     parser.add_argument("--top", type=int, default=5, metavar="K", help="how many answers per photo (default: 5)")
     parser.add_argument(
         "--threshold",
@@ -56,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     classifier = open_classifier(args.model, threshold=args.threshold)
     for line in getattr(classifier, "remarks", ()):
         print(line, file=sys.stderr)
+    if args.model is None:
+        print(introduction(classifier), file=sys.stderr)
     write = _json if args.json else _text
     failed: list[PhotoError] = []
     for path, drawing in zip(paths, drawings, strict=True):
@@ -63,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
             frame = checked_photo(path)[1]
             result = classifier(frame)
             if drawing:
-                _draw(drawing, frame, result, args.model)
+                _draw(drawing, frame, result, args.model or classifier.name)
             print(write(path, result, args.top, drawing), flush=True)
         except PhotoError as error:  # one bad photo among many is told, not fatal
             if len(paths) == 1:

@@ -1,6 +1,6 @@
 """Classify live: camera, video, picture, folder, glob, http(s):// or rtsp:// stream, or a test pattern.
 
-example: flora run flowers.tflite --source 0
+example: flora run --source 0
          flora run flowers.tflite --source clip.mp4 --jsonl answers.jsonl
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from threading import Event
 
-from edge.classifier import Classifier, PictureClassifier, open_classifier
+from edge.classifier import Classifier, PictureClassifier, introduction, open_classifier
 from edge.live import LiveConfig, LiveSummary, run_live, stop_on_signals
 from edge.options import add_options, read_options
 from edge.sinks import Sink
@@ -26,7 +26,10 @@ CLIP_FPS = 15.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a .tflite file written by flora export")
+    parser.add_argument(
+        "model", nargs="?", metavar="MODEL",
+        help="a .tflite file written by flora export (default: the bundled flower model)",
+    )  # fmt: skip
     parser.add_argument(
         "--source", required=True, metavar="S", help="camera number, file, folder, glob, stream address, or test"
     )
@@ -56,6 +59,8 @@ def run(args: argparse.Namespace) -> int:
     config = read_options(LiveConfig, args)
     classifier = open_classifier(args.model, threads=args.threads, threshold=args.threshold)
     _prove(classifier, args)
+    if args.model is None:
+        print(introduction(classifier), file=sys.stderr)
     with stop_on_signals() as stop, ExitStack() as undo:
         # The source first: one that is not there leaves no empty output behind.
         source = open_source(args.source, realtime=args.realtime)

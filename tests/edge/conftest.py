@@ -69,6 +69,23 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+def bundled(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The colour model, in the place of the bundled flower model."""
+    monkeypatch.setattr("edge.classifier.BUNDLED", model)
+    return model
+
+
+@pytest.fixture
+def no_bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A tree without the bundled model; the line that says so."""
+    monkeypatch.setattr("edge.classifier.BUNDLED", tmp_path / "flowers.tflite")
+    return (
+        f"{tmp_path}/flowers.tflite: no such file; expected the flower model that comes with Flora; "
+        "name a .tflite file, or install Flora again"
+    )
+
+
+@pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Two photos of each colour, in class folders; one blue one lies among the red."""
     folder = tmp_path / "photos"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge import Classifier, Result
-from edge.classifier import answer, open_classifier
+from edge.classifier import answer, introduction, open_classifier
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.geometry import model_input
 from edge.rejection import Rejection, overridden
@@ -158,3 +158,27 @@ def test_a_model_file_is_opened_by_its_path(model: Path) -> None:
 def test_threads_are_checked_whatever_the_model() -> None:
     with pytest.raises(UsageError, match="--threads 0"):
         open_classifier("imagenet", threads=0)
+
+
+def test_without_a_model_it_is_the_bundled_one(bundled: Path) -> None:
+    for classify in (Classifier(), Classifier(threads=1, threshold=0.5), open_classifier(None, threads=1)):
+        assert (classify.name, classify(tiny.plain("green")).label) == (bundled.name, "green")
+
+
+def test_a_threshold_and_threads_hold_for_the_bundled_model_too(bundled: Path) -> None:
+    assert open_classifier(None, threshold=1.0)(tiny.plain("red")).is_unknown
+    with pytest.raises(UsageError, match="--threads 0"):
+        open_classifier(None, threads=0)
+
+
+def test_a_missing_bundled_model_is_one_line(no_bundled: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Classifier()
+    assert one_line(caught) == no_bundled
+
+
+def test_the_introduction_says_what_the_card_says(bundled: Path, tmp_path: Path) -> None:
+    line = "no model named: the bundled colours.tflite knows red, green, blue; "
+    assert introduction(Classifier()) == f"{line}top-1 90.0% of 100 held-out photos"
+    unmeasured = Classifier(tiny.write_model(tmp_path / "colours.tflite", accuracy=None))
+    assert introduction(unmeasured) == f"{line}accuracy not measured"

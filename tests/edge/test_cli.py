@@ -116,9 +116,7 @@ def test_help_of_every_verb_needs_no_tensorflow() -> None:
     [
         pytest.param(["bloom"], "argument VERB: invalid choice: 'bloom' (choose from ", id="unknown verb"),
         pytest.param(["--bloom"], "the following arguments are required: VERB; see: flora --help", id="unknown option"),
-        pytest.param(
-            ["run"], "the following arguments are required: MODEL, --source; see: flora run --help", id="bare"
-        ),
+        pytest.param(["run"], "the following arguments are required: --source; see: flora run --help", id="bare"),
         pytest.param(
             ["run", "m.tflite", "--source", "test", "--bloom"],
             "unrecognized arguments: --bloom; see: flora run --help",

@@ -86,7 +86,7 @@ def trained_network() -> Any:
 def write_run(run: Path, root: Path, model: Any, photos: tuple[Photo, ...]) -> Path:
     """A run folder as `flora train` leaves it, as far as export reads it."""
     run.mkdir(parents=True)
-    TrainConfig(str(root), alpha=0.35, size=SIZE, weights="none", batch=6).write(run / "config.json")
+    TrainConfig(str(root), alpha=0.35, size=model.input_shape[1], weights="none", batch=6).write(run / "config.json")
     write_manifest(run / "manifest.csv", photos)
     model.save(run / "model.keras")
     return run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 
 from edge.cli import main
-from export import quantize
+from edge.manifest import read_manifest
+from export import aware, measuring, quantize
+from export.slimming import Slimming, SlimNetwork
+from export.widths import Shape
 from tests.export import colours
 
 
@@ -47,6 +50,7 @@ def calibration() -> np.ndarray[Any, np.dtype[np.uint8]]:
 def flatbuffers(model: Any, calibration: Any) -> dict[str, bytes]:
     return {
         "float32": quantize.convert_float(model),
+        "float16": quantize.convert_float16(model),
         "dynamic_range": quantize.convert_dynamic_range(model),
         "int8": quantize.convert_int8(model, calibration),
     }
@@ -64,6 +68,14 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory, root: Path, model: Any)
     return colours.write_run(tmp_path_factory.mktemp("runs") / "colours", root, model, colours.write_photos(root))
 
 
+@pytest.fixture(scope="session")
+def large_run_folder(tmp_path_factory: pytest.TempPathFactory, root: Path, run_folder: Path, model: Any) -> Path:
+    """The same network with an input of twice the side. Not to be changed."""
+    network, photos = colours.network(size=2 * colours.SIZE), read_manifest(run_folder / "manifest.csv")
+    network.set_weights(model.get_weights())
+    return colours.write_run(tmp_path_factory.mktemp("runs") / "large", root, network, photos)
+
+
 @pytest.fixture
 def export(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Export:
     """`flora export` of the finished run to tmp_path/model.tflite, with more options; `run` is another folder."""
@@ -78,8 +90,59 @@ def export(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 
 @pytest.fixture
-def ready(monkeypatch: pytest.MonkeyPatch, flatbuffers: dict[str, bytes]) -> None:
+def speeds() -> dict[str, float]:
+    """How many times as fast as int8 a variant is, by a part of its name; 1 for the others. To be filled by a test."""
+    return {}
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float]) -> None:
+    """Time and memory come from `speeds` and not from the machine."""
+
+    def speed(name: str) -> float:
+        return speeds.get(max((part for part in speeds if part in name), key=len, default=""), 1.0)
+
+    def times(interpreters: Mapping[str, Any], rounds: int) -> dict[str, list[float]]:
+        return {name: [1.0 / speed(name)] * 3 for name in interpreters}
+
+    monkeypatch.setattr(measuring, "time_invokes", times)
+    monkeypatch.setattr(measuring, "peak_mb", lambda flatbuffer, name: 50.0)
+
+
+@pytest.fixture
+def ready(measured: None, monkeypatch: pytest.MonkeyPatch, flatbuffers: dict[str, bytes]) -> None:
     """Conversions answer at once with what was converted before: for tests of what comes after them."""
     monkeypatch.setattr(quantize, "convert_float", lambda model: flatbuffers["float32"])
+    monkeypatch.setattr(quantize, "convert_float16", lambda model: flatbuffers["float16"])
     monkeypatch.setattr(quantize, "convert_dynamic_range", lambda model: flatbuffers["dynamic_range"])
     monkeypatch.setattr(quantize, "convert_int8", lambda model, pictures: flatbuffers["int8"])
+    monkeypatch.setattr(aware, "convert_aware", lambda network: flatbuffers["int8"])
+
+
+SLIM, AWARE_SLIM = "int8_slim50_32", "int8_qat_slim50_32"  # names of what `slimmed` makes
+PLAIN = ("--preset", "accurate", "--aware-epochs", "0")  # options of an export that trains nothing
+
+
+class _Shortcut(Slimming):
+    """Slims a network to itself, at once."""
+
+    def slimmed(self, table: Any) -> SlimNetwork:
+        self.lessons()
+        return SlimNetwork(self.run.model, Shape(self.size, {"expand": 16}, 0.1, 15_000.0, 0.0), 0.5, 4.2, [])
+
+    def lessons(self, sizes: Any = ()) -> Any:
+        self.work.mkdir(parents=True, exist_ok=True)
+        (self.work / "lessons").touch()
+
+    def made_aware(self, pupil: Any, lessons: Any) -> Any:
+        return pupil
+
+
+@pytest.fixture
+def slimmed(ready: None, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float]) -> None:
+    """Slimming and training with quantisation answer at once, with networks that are as good as the whole one.
+
+    The slim ones are measured to be 5 times as fast. What takes minutes leaves a file in the work folder.
+    """
+    monkeypatch.setattr("export.making.Slimming", _Shortcut)
+    speeds["slim"] = 5.0

@@ -1,132 +1,45 @@
-"""`flora export` from a finished run to the model file, and every way in which it may refuse."""
+"""From a finished run to the model file: what is read when, what decides, and what the file and its card come to."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 import export.exporter as exporter
 from edge import geometry
-from edge.card import read_model
+from edge.card import ModelCard, pack, read_model
 from edge.classifier import Classifier
-from edge.cli import main
+from edge.errors import UsageError
 from edge.manifest import read_manifest
-from export import budget, quantize
+from export import budget
 from export.config import ExportConfig
+from export.latency import LatencyTable, Outline
+from export.trained import open_run
+from export.variants import Exported
+from export.widths import FEWEST
 from tests.export import colours
-from tests.export.conftest import Export, Said
-from training.fit import predict
-
-COLUMNS = ["variant", "val", "top-1", "test", "top-1", "(95", "%)", "agree", "kB", "gzip", "kB", "zeros", "ms"]
-NAMES = ["float32", "dynamic_range", "int8", "int8_pruned50"]
-
-
-@pytest.fixture(scope="module")
-def whole(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Path]:
-    """The command as a person runs it, once, with everything real, in a process of its own."""
-    folder, home = tmp_path_factory.mktemp("out"), tmp_path_factory.mktemp("home")
-    command = [sys.executable, "-m", "edge.cli", "export", str(run_folder), "-o", "model.tflite", "--json"]
-    options = [
-        "--cache",
-        "cache",
-        "--prune-epochs",
-        "2",
-        "--calibration",
-        "12",
-        "--licence",
-        "CC0",
-        "--max-drop",
-        "100",
-    ]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        [*command, *options], cwd=folder, env={"PATH": "/usr/bin:/bin", "PYTHONPATH": str(root), "HOME": str(home)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    return Said(done.returncode, done.stdout, done.stderr), folder
-
-
-def test_whole_export_writes_one_file_that_names_photos(whole: tuple[Said, Path]) -> None:
-    said, folder = whole
-    assert said.code == 0, said.err
-    assert {path.name for path in folder.iterdir()} == {"model.tflite", "cache"}
-    classify = Classifier(folder / "model.tflite")
-    assert [classify(colours.photo(label, 50)).label for label in colours.LABELS] == list(colours.LABELS)
-
-
-def test_terminal_shows_bars_and_the_next_command_and_nothing_of_tensorflow(whole: tuple[Said, Path]) -> None:
-    said, _ = whole
-    *finish, line = said.errors
-    assert [words.split()[0] for words in finish[:2]] == ["temperature", '"unknown"']
-    assert "golden cases inside; report: " in finish[2]
-    assert finish[2].endswith("/colours/export/model/report.html")
-    assert line.startswith("wrote model.tflite (")
-    assert line.endswith("next: flora run model.tflite --source 0")
-    assert len(said.out.splitlines()) == 1
-
-
-def test_json_has_each_variant_with_its_sparsity_by_layer(whole: tuple[Said, Path]) -> None:
-    record = json.loads(whole[0].out)
-    assert [variant["name"] for variant in record["variants"]] == NAMES
-    dense, pruned = record["variants"][2:]
-    assert set(dense["sparsity_by_layer"].values()) == {0.0}
-    assert {name: round(share, 2) for name, share in pruned["sparsity_by_layer"].items() if share} == {
-        "expand": 0.5, "project": 0.5, "shortcut": 0.5,
-    }  # fmt: skip
-    assert pruned["gzip_bytes"] < dense["gzip_bytes"]
-    assert record["chosen"] == "int8_pruned50"
-    assert all(variant["p50_ms"] > 0 for variant in record["variants"])
-
-
-def test_card_holds_what_the_table_says(whole: tuple[Said, Path]) -> None:
-    said, folder = whole
-    record, card = json.loads(said.out), read_model(folder / "model.tflite").card
-    assert card is not None
-    chosen = next(variant for variant in record["variants"] if variant["is_chosen"])
-    assert (card.variant, card.licence, card.attribution) == ("int8_pruned50", "CC0", "")
-    assert card.accuracy is not None
-    assert card.float_accuracy is not None
-    assert (card.accuracy.top1, card.accuracy.photos) == (chosen["test"]["top1"], 18)
-    assert card.float_accuracy.top1 == record["float_test"]["top1"]
-    assert record["bytes"] == (folder / "model.tflite").stat().st_size
-
-
-def test_keras_row_is_that_of_the_trained_network_whatever_pruning_does(whole: tuple[Said, Path]) -> None:
-    """Pruning works on a copy: the network that everything is compared with stays right on every photo."""
-    record = json.loads(whole[0].out)
-    assert (record["float_validation"]["top1"], record["float_test"]["top1"]) == (1.0, 1.0)
-    assert record["variants"][0]["agreement"] == 1.0
+from tests.export.conftest import AWARE_SLIM, PLAIN, SLIM, Export
+from training.fit import predict, silent
+from training.keras import keras
 
 
 @pytest.mark.usefixtures("ready")
-def test_table_goes_to_stdout_with_each_variant(export: Export) -> None:
-    said = export("--sparsity", "0")
-    assert said.code == 0
-    head, *rows = said.out.splitlines()
-    assert head.split() == COLUMNS
-    assert [row.split()[0] for row in rows] == ["keras", "float32", "dynamic_range", "int8"]
-    assert rows[-1].endswith("<- written")
-
-
-@pytest.mark.usefixtures("ready")
-def test_accuracy_in_the_table_is_that_of_the_tflite_runtime(
-    export: Export, monkeypatch: pytest.MonkeyPatch, run_folder: Path
-) -> None:
+def test_accuracy_in_the_table_is_that_of_the_tflite_runtime(export: Export, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Keras network that is always wrong changes its own row and the agreement, not the accuracy of the files."""
     monkeypatch.setattr(exporter, "predict", lambda model, views, bar=None: np.roll(predict(model, views), 1, axis=1))
-    record = json.loads(export("--sparsity", "0", "--json").out)
+    record = json.loads(export(*PLAIN, "--json").out)
     assert record["float_validation"]["top1"] == 0
-    assert [(v["validation"]["top1"], v["test"]["top1"], v["agreement"]) for v in record["variants"]] == [(1, 1, 0)] * 3
+    assert [(v["validation"]["top1"], v["test"]["top1"], v["agreement"]) for v in record["variants"]] == [(1, 1, 0)] * 4
 
 
-@pytest.mark.usefixtures("ready")
+@pytest.mark.usefixtures("slimmed")
 def test_test_photos_are_read_only_after_the_choice(
     export: Export, run_folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,103 +56,40 @@ def test_test_photos_are_read_only_after_the_choice(
 
     monkeypatch.setattr(geometry, "read_photo", spy_read)
     monkeypatch.setattr(exporter, "choose", spy_choose)
-    assert export("--sparsity", "0").code == 0
+    assert export().code == 0
     split_of = {photo.path: photo.split for photo in read_manifest(run_folder / "manifest.csv")}
     choice = events.index("choice")
     assert {split_of[path] for path in events[:choice]} == {"train", "validation"}
     assert {path for path in events[choice + 1 :] if split_of[path] == "test"} == {
         path for path, split in split_of.items() if split == "test"
     }
-
-
-def test_calibration_is_training_photos_of_every_class_as_the_device_sees_them(
-    export: Export, run_folder: Path, root: Path, flatbuffers: dict[str, bytes], monkeypatch: pytest.MonkeyPatch,
-    ready: None,
-) -> None:  # fmt: skip
-    given: list[Any] = []
-
-    def convert(model: Any, views: Any) -> bytes:
-        given.append(views)
-        return flatbuffers["int8"]
-
-    monkeypatch.setattr(quantize, "convert_int8", convert)
-    assert export("--sparsity", "0", "--calibration", "6").code == 0
-    train = [photo for photo in read_manifest(run_folder / "manifest.csv") if photo.split == "train"]
-    views = {geometry.model_input(geometry.read_photo(root / p.path), colours.SIZE).tobytes(): p.label for p in train}
-    (calibration,) = given
-    assert [views[view.tobytes()] for view in calibration] == ["bluebell"] * 2 + ["fern"] * 2 + ["poppy"] * 2
-
-
-@pytest.fixture(scope="module")
-def ruined(calibration: Any, model: Any) -> bytes:
-    """An int8 file with borders as they should be and wrong answers: what a bad quantisation looks like."""
-    network = colours.network()
-    network.set_weights([-array if array.ndim == 4 else array for array in model.get_weights()])
-    return quantize.convert_int8(network, calibration)
-
-
-@pytest.fixture
-def ruin(ready: None, ruined: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quantize, "convert_int8", lambda model, views: ruined)
-
-
-REFUSALS = [
-    pytest.param(
-        ["--max-drop", "0"], "the most accurate variant, int8, loses ", id="bad quantisation, no drop allowed"
-    ),
-    pytest.param(["--max-drop", "30"], "allowed are 30; raise --max-drop", id="bad quantisation, some drop allowed"),
-    pytest.param(["--max-kb", "1"], "the smallest variant, int8, takes ", id="too large"),
-]
-
-
-@pytest.mark.usefixtures("ruin")
-@pytest.mark.parametrize(("options", "message"), REFUSALS)
-@pytest.mark.parametrize("is_json", [False, True], ids=["table", "json"])
-def test_refusal_shows_the_variants_and_one_line_and_leaves_the_old_file(
-    options: list[str], message: str, is_json: bool, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "model.tflite").write_bytes(b"the old one")
-    monkeypatch.setattr(exporter, "_test", lambda *_: pytest.fail("test photos were read"))
-    said = export("--sparsity", "0", *options, *["--json"] * is_json)
-    assert said.code == 1
-    (line,) = said.errors
-    assert line.startswith("flora: nothing was written: ")
-    assert message in line
-    assert (tmp_path / "model.tflite").read_bytes() == b"the old one"
-    assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
-    if is_json:
-        assert json.loads(said.out)["refused"] in line
-    else:
-        assert [row.split()[0] for row in said.out.splitlines()] == [
-            "variant",
-            "keras",
-            "float32",
-            "dynamic_range",
-            "int8",
-        ]
-
-
-def test_wrong_normalisation_in_calibration_is_refused(
-    export: Export, tmp_path: Path, flatbuffers: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(quantize, "convert_float", lambda model: flatbuffers["float32"])
-    monkeypatch.setattr(quantize, "convert_dynamic_range", lambda model: flatbuffers["dynamic_range"])
-    monkeypatch.setattr(quantize, "normalise", lambda pixels: pixels.astype(np.float32))
-    said = export("--sparsity", "0")
-    assert said.code == 1
-    (line,) = said.errors
-    assert "int8: the input came out with scale 1.000000" in line
-    assert not (tmp_path / "model.tflite").exists()
+    held_out = [path for path in events if path != "choice" and split_of[path] != "train"]
+    assert len(held_out) == len(set(held_out)), "all networks have one size, so each photo is read once"
 
 
 @pytest.mark.usefixtures("ready")
 def test_file_is_no_larger_than_allowed(export: Export, tmp_path: Path, flatbuffers: dict[str, bytes]) -> None:
     """The limit counts the labels and the card, and wastes little."""
-    assert export("--sparsity", "0").code == 0
+    assert export(*PLAIN).code == 0
     size = (tmp_path / "model.tflite").stat().st_size
     assert size > len(flatbuffers["int8"]) + 500
-    assert export("--sparsity", "0", "--max-kb", str((size - 1) / 1000)).code == 1
-    assert export("--sparsity", "0", "--max-kb", str((size + 400) / 1000)).code == 0
+    assert export(*PLAIN, "--max-kb", str((size - 1) / 1000)).code == 1
+    assert export(*PLAIN, "--max-kb", str((size + 400) / 1000)).code == 0
+
+
+@pytest.mark.usefixtures("slimmed")
+def test_the_next_best_is_written_where_the_card_makes_a_file_too_large(
+    export: Export, tmp_path: Path, speeds: dict[str, float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def padded(flatbuffer: bytes, card: ModelCard) -> bytes:
+        return pack(flatbuffer, card) + bytes(100_000 if card.variant == AWARE_SLIM else 0)
+
+    monkeypatch.setattr(exporter, "pack", padded)
+    speeds[AWARE_SLIM] = 9.0
+    assert export("--max-kb", "100").code == 0
+    card = read_model(tmp_path / "model.tflite").card
+    assert card is not None
+    assert card.variant == SLIM
 
 
 @pytest.mark.usefixtures("ready")
@@ -251,61 +101,131 @@ def test_full_disk_is_one_line_and_leaves_the_old_file(
 
     (tmp_path / "model.tflite").write_bytes(b"the old one")
     monkeypatch.setattr("export.package.os.fsync", full)
-    said = export("--sparsity", "0")
+    said = export(*PLAIN)
     assert said.code == 1
-    (line,) = said.errors
-    assert line.endswith("cannot be written (No space left on device); free some space or write somewhere else")
+    assert said.errors[-1].endswith(
+        "cannot be written (No space left on device); free some space or write somewhere else"
+    )
     assert (tmp_path / "model.tflite").read_bytes() == b"the old one"
 
 
-@pytest.mark.parametrize(
-    ("out", "message"),
-    [
-        ("absent/model.tflite", "there is no folder "),
-        ("folder", "a folder; expected the name of a file"),
-        ("/proc/model.tflite", "no file can be written to that folder"),
-    ],
-)
-def test_impossible_output_is_told_before_any_work(
-    out: str, message: str, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "folder").mkdir()
-    monkeypatch.setattr(exporter, "open_run", lambda *_: pytest.fail("work was begun"))
-    said = export("-o", str(tmp_path / out))
-    assert said.code == 1
-    assert said.out == ""
-    (line,) = said.err.splitlines()
-    assert line.startswith("flora: ")
-    assert message in line
+Call = Callable[..., Exported]
 
 
-@pytest.mark.usefixtures("ready")
-def test_default_output_is_the_name_of_the_run_here(
-    run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["export", str(run_folder), "--sparsity", "0"]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["colours.tflite"]
-    assert capsys.readouterr().err.splitlines()[-1].endswith("next: flora run colours.tflite --source 0")
+@pytest.fixture
+def call(run_folder: Path, tmp_path: Path) -> Call:
+    """The export as a library call."""
+
+    def export(run: Path = run_folder, stages: Any = silent, tell: Any = lambda line: None, **asked: Any) -> Exported:
+        config = ExportConfig(**asked)
+        return exporter.export(config, run, tmp_path / "m.tflite", tmp_path / "cache", stages, tell=tell)
+
+    return export
 
 
-@pytest.mark.usefixtures("ready")
-def test_next_command_can_be_pasted_whatever_the_name(export: Export, tmp_path: Path) -> None:
-    said = export("--sparsity", "0", "-o", str(tmp_path / "my flowers.tflite"))
-    assert said.errors[-1].endswith(f"next: flora run '{tmp_path / 'my flowers.tflite'}' --source 0")
-
-
-@pytest.mark.usefixtures("ready")
-def test_library_call_reports_its_stages(run_folder: Path, tmp_path: Path) -> None:
-    titles: list[str] = []
+@pytest.fixture
+def titles() -> Callable[[str], Callable[..., None]]:
+    """Stages that remember their titles, in `.seen`."""
 
     def stages(title: str) -> Callable[..., None]:
-        titles.append(title)
+        stages.seen.append(title)  # type: ignore[attr-defined]
         return lambda done, total=0, note="": None
 
-    done = exporter.export(ExportConfig(sparsity=0), run_folder, tmp_path / "m.tflite", tmp_path, stages)
-    assert done.chosen == "int8"
-    assert titles == [
-        "reading validation photos", "predicting with Keras", "reading calibration photos", "measuring variants",
-        "reading training photos", "finishing", "reading test photos", "measuring on test photos",
-    ]  # fmt: skip
+    stages.seen = []  # type: ignore[attr-defined]
+    return stages
+
+
+TITLES = [
+    "reading validation photos", "predicting with Keras", "reading calibration photos", "measuring variants",
+    "reading training photos", "finishing", "reading test photos", "measuring on test photos",
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("ready")
+def test_library_call_reports_its_stages(call: Call, titles: Any) -> None:
+    assert call(stages=titles, preset="accurate", aware_epochs=0).chosen == "int8"
+    assert titles.seen == TITLES
+
+
+@pytest.mark.usefixtures("slimmed")
+def test_a_slim_network_is_never_larger_than_the_run(call: Call) -> None:
+    told: list[str] = []
+    done = call(tell=told.append, size=224, distil_epochs=3, aware_epochs=2, lessons=1)
+    assert told[0] == (
+        "balanced: at most 3 points lost, 1000 kB, 4 times as fast as int8; epochs of distillation at 32 px: 3, "
+        "epochs of quantisation-aware training: 2"
+    )
+    assert done.card.input_size == 32
+
+
+@pytest.mark.usefixtures("slimmed")
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        pytest.param({}, "balanced", id="the default"),
+        pytest.param({"preset": "micro"}, "micro", id="another preset"),
+        pytest.param({"preset": "accurate", "speed": 1.5}, "accurate", id="a number"),
+    ],
+)
+def test_speed_of_a_network_that_can_only_be_quantised_is_refused_before_any_work(
+    asked: dict[str, Any], code: str, call: Call, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = replace(open_run(run_folder), why_fixed="its head is another")
+    monkeypatch.setattr(exporter, "open_run", lambda *_: fixed)
+    monkeypatch.setattr(exporter, "predict", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(UsageError) as refusal:
+        call(**asked)
+    assert "can only be quantised (its head is another), which makes it no " in str(refusal.value)
+    assert str(refusal.value).endswith("give --preset accurate, or --speed 0")
+
+
+@pytest.mark.usefixtures("slimmed")
+def test_a_network_that_can_only_be_quantised_is_quantised(
+    call: Call, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fixed = replace(open_run(run_folder), why_fixed="its head is another")
+    monkeypatch.setattr(exporter, "open_run", lambda *_: fixed)
+    assert call(preset="accurate").chosen == "int8"
+    assert call(speed=0).chosen == "int8"
+
+
+def others(folder: Path) -> str:
+    """Pictures of noise."""
+    folder.mkdir()
+    for number in range(12):
+        noise = np.random.default_rng(number).integers(0, 256, (40, 50, 3), np.uint8)
+        (folder / f"{number}.png").write_bytes(cv2.imencode(".png", noise)[1].tobytes())
+    return str(folder)
+
+
+def test_a_slim_network_is_narrower_sees_smaller_pictures_and_answers_as_the_whole(
+    large_run_folder: Path, call: Call, measured: None, speeds: dict[str, float], tmp_path: Path
+) -> None:
+    """Everything real but the clock: ranking, lessons, distillation, training with quantisation, conversion, proof."""
+    model = keras.models.load_model(large_run_folder / "model.keras", compile=False)
+    outline, table = Outline.of(model), LatencyTable.of_this_machine_kind()
+    whole, wide, narrow = (
+        table.predict(outline.layers(widths, size)) for widths, size in (({}, 64), ({}, 32), ({"expand": FEWEST}, 32))
+    )
+    speed = round(whole / (0.3 * wide + 0.7 * narrow) / 1.05, 3)  # neither all channels nor the fewest
+    speeds["slim"] = 100.0
+    told: list[str] = []
+    done = call(
+        large_run_folder, tell=told.append, size=32, speed=speed, distil_epochs=1, lessons=1, reference_epochs=1,
+        aware_epochs=1, calibration=12, max_drop=20, unknown=others(tmp_path / "others"),
+    )  # fmt: skip
+    plain, slim, aware = done.variants[-3:]
+    kept = int(slim.name.removeprefix("int8_slim").removesuffix("_32"))
+    assert kept < 100
+    assert (aware.name, done.chosen) == (f"int8_qat_slim{kept}_32", done.card.variant)
+    assert f"slim network: {kept}% of the channels at 32 px, foretold " in "\n".join(told)
+    assert slim.bytes < plain.bytes
+    assert slim.multiply_adds < plain.multiply_adds / 4
+    assert min(slim.validation.top1, aware.validation.top1) >= 0.8
+    assert done.card.input_size == 32
+    classify = Classifier(done.path)
+    assert [classify(colours.photo(label, 50)).label for label in colours.LABELS] == list(colours.LABELS)
+    page = done.report.read_text()
+    assert f"Slimmed: int8_slim{kept}_32" in page
+    assert "6 for the threshold, 6 measured on" in page
+    assert not list((tmp_path / "cache" / "exports").iterdir())

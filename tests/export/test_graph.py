@@ -71,6 +71,16 @@ def offsets_of_buffers(flatbuffer: bytes) -> list[int]:
     return [b._tab.Vector(b._tab.Offset(4)) for b in buffers if b.DataLength()]
 
 
+def zero_points(flatbuffer: bytes) -> list[tuple[int, bytes]]:
+    """Where the zero points of every quantised tensor begin, and what they are."""
+    schema: Any = import_module("ai_edge_litert.schema_py_generated")
+    subgraph = schema.Model.GetRootAs(flatbuffer, 0).Subgraphs(0)
+    found = [subgraph.Tensors(i).Quantization() for i in range(subgraph.TensorsLength())]
+    return [
+        (q._tab.Vector(q._tab.Offset(10)), q.ZeroPointAsNumpy().tobytes()) for q in found if q and q.ZeroPointLength()
+    ]
+
+
 @every_variant
 @pytest.mark.parametrize("has_evidence", [False, True], ids=["one output", "with the map"])
 def test_finishing_changes_no_answer(variant: str, has_evidence: bool, flatbuffers: dict[str, bytes]) -> None:
@@ -139,6 +149,12 @@ def test_a_second_temperature_takes_the_place_of_the_first(flatbuffers: dict[str
 def test_logits_do_not_depend_on_the_temperature(flatbuffers: dict[str, bytes]) -> None:
     warmer = graph.set_temperature(flatbuffers["int8"], 3.0)
     np.testing.assert_array_equal(raw_answers(graph.logits(warmer)), raw_answers(graph.logits(flatbuffers["int8"])))
+
+
+def test_equal_zero_points_are_written_once(flatbuffers: dict[str, bytes]) -> None:
+    written = zero_points(flatbuffers["int8"])
+    assert len(written) > len({content for _, content in written})
+    assert len({offset for offset, _ in written}) == len({content for _, content in written})
 
 
 def test_finishing_twice_is_finishing_once(flatbuffers: dict[str, bytes]) -> None:

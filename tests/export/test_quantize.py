@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.interpreter import Interpreter
-from export import quantize
+from export import graph, quantize
 from tests.export import colours
 from training.fit import predict
 from training.keras import keras, tf
 
 Pixels = NDArray[np.uint8]
+FLOAT16 = 1  # TensorType of the schema
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,16 @@ def test_float32_equals_keras(model: Any, flatbuffers: dict[str, bytes], noise: 
     np.testing.assert_allclose(answers(flatbuffers["float32"], noise), predict(model, noise), atol=1e-4)
 
 
+def test_float16_stores_kernels_in_half_the_bytes_and_nearly_equals_keras(model: Any, noise: Pixels) -> None:
+    half = quantize.convert_float16(model)
+    tensors = graph.load(half).subgraphs[0].tensors
+    kernels = [tensor.type for tensor in tensors if list(tensor.shape) == [32, 1, 1, 8] and tensor.buffer]
+    assert FLOAT16 in kernels
+    np.testing.assert_allclose(answers(half, noise), predict(model, noise), atol=5e-3)
+    pictures, truth = colours.pictures(range(20))
+    assert (answers(half, pictures).argmax(axis=1) == truth).all()
+
+
 def test_dynamic_range_nearly_equals_keras(model: Any, flatbuffers: dict[str, bytes], noise: Pixels) -> None:
     np.testing.assert_allclose(answers(flatbuffers["dynamic_range"], noise), predict(model, noise), atol=0.1)
 
@@ -83,13 +94,18 @@ def test_calibration_with_another_normalisation_is_refused(
         quantize.convert_int8(model, calibration)
 
 
+def test_network_without_ranges_of_its_own_is_not_called_quantised(model: Any) -> None:
+    with pytest.raises(ModelError, match=r"^int8: "):
+        quantize.convert_quantised(model)
+
+
 def test_network_without_softmax_is_refused(model: Any, calibration: Pixels) -> None:
     logits = keras.Model(model.input, model.get_layer("pool").output)
     with pytest.raises(ModelError, match=r"the output came out with .* the last layer must be a softmax"):
         quantize.convert_int8(logits, calibration)
 
 
-@pytest.mark.parametrize("convert", [quantize.convert_float, quantize.convert_dynamic_range])
+@pytest.mark.parametrize("convert", [quantize.convert_float, quantize.convert_float16, quantize.convert_dynamic_range])
 def test_unconvertible_network_is_one_line(convert: Callable[[Any], bytes], capfd: pytest.CaptureFixture[str]) -> None:
     picture = keras.Input((colours.SIZE, colours.SIZE, 3))
     unknown_to_tflite = keras.layers.Lambda(lambda x: tf.math.zeta(x + 2.0, x + 2.0))

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.calibration_metrics import calibration_error
+from edge.calibration_metrics import Interval, calibration_error
 from edge.golden import GoldenCase
-from edge.metrics import Scores, confidences, score, wilson_interval
+from edge.metrics import McNemar, PairedDifference, Scores, confidences, score, wilson_interval
 from edge.rejection import Rejection
+from export.pareto import plot_pareto
 from export.report import ExportReport, Measured, write_export_report
-from export.variants import Variant
+from export.slimmed import Slimmed, Width
+from export.variants import Change, Variant
 from tests.training.test_report import Reader
 from training import plots
 
@@ -41,13 +43,24 @@ def scores(found: Measured) -> Scores:
     return score(found.truth, found.after, LABELS)
 
 
+def change(difference: float) -> Change:
+    return Change(PairedDifference(difference, difference - 0.01, difference + 0.01), McNemar(1, 5, 0.21875))
+
+
 @pytest.fixture(scope="module")
 def report() -> ExportReport:
     validation, test = measured(1, 60), measured(2, 40)
-    variants = [
-        Variant("float32", False, 9_876_000, 8_765_000, 7.89, 0.0, {}, scores(validation), 1.0),
-        Variant("int8", True, 2_468_000, 1_357_000, 3.14, 0.5, {}, scores(validation), 0.98, scores(test), True),
-    ]
+    int8 = Variant(
+        "int8", is_integer=True, bytes=2_468_000, gzip_bytes=1_357_000, p50_ms=3.14, p95_ms=4.5, all_threads=4,
+        all_p50_ms=1.75, all_p95_ms=2.25, speed=Interval(1.0, 0.98, 1.02), peak_mb=79.6, size=224,
+        multiply_adds=300_800_000, sparsity=0.5, sparsity_by_layer={}, validation=scores(validation), agreement=0.98,
+        change=change(-0.01), test=scores(test), test_change=change(-0.02), is_chosen=True,
+    )  # fmt: skip
+    network = replace(
+        int8, name="float32", is_integer=False, bytes=9_876_000, p50_ms=7.89, speed=None, peak_mb=None, change=None,
+        test=None, test_change=None, is_chosen=False,
+    )  # fmt: skip
+    variants = [network, int8]
     return ExportReport(
         name="flowers.tflite",
         labels=LABELS,
@@ -71,6 +84,18 @@ def write(folder: Path, report: ExportReport) -> Reader:
     return Reader(path.read_text(encoding="utf-8"))
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, report: ExportReport) -> Path:
+    """The page of that report. Not to be changed."""
+    folder = tmp_path_factory.mktemp("page") / "export" / "flowers"
+    write(folder, report)
+    return folder
+
+
+def read(folder: Path) -> Reader:
+    return Reader((folder / "report.html").read_text(encoding="utf-8"))
+
+
 def rows(folder: Path) -> list[list[str]]:
     """The cells of every table row of the page."""
     page = (folder / "report.html").read_text(encoding="utf-8")
@@ -78,31 +103,66 @@ def rows(folder: Path) -> list[list[str]]:
     return [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", line) for line in lines]
 
 
-def test_the_page_holds_its_plots_and_needs_nothing_from_outside(tmp_path: Path, report: ExportReport) -> None:
-    page = write(tmp_path / "export" / "flowers", report)
-    assert {path.name for path in (tmp_path / "export" / "flowers" / "plots").iterdir()} == PLOTS
-    assert [address[:22] for address in page.addresses] == ["data:image/png;base64,"] * 3
+def test_the_page_holds_its_plots_and_needs_nothing_from_outside(folder: Path) -> None:
+    page = read(folder)
+    assert {path.name for path in folder.iterdir()} == {"report.html", "pareto.png", "plots"}
+    assert {path.name for path in (folder / "plots").iterdir()} == PLOTS
+    assert [address[:22] for address in page.addresses] == ["data:image/png;base64,"] * 4
     assert "script" not in page.tags
 
 
-def test_every_variant_has_its_row(tmp_path: Path, report: ExportReport) -> None:
-    write(tmp_path, report)
+def test_every_variant_has_its_row(folder: Path, report: ExportReport) -> None:
     validation, test = report.variants[1].validation, report.variants[1].test
     assert test is not None
     interval = f"{test.top1:.1%} ({test.low:.1%} to {test.high:.1%})"
-    table = rows(tmp_path)
+    table = rows(folder)
     assert [row[0] for row in table[:4]] == ["variant", "keras float32", "float32", "int8 (written)"]
-    assert table[2][2] == "-"
-    assert table[3][1:] == [f"{validation.top1:.1%}", interval, "98.0%", "2468", "1357", "50%", "3.14"]
+    assert [table[2][column] for column in (2, 3, 4, 12, 13)] == ["-"] * 5
+    assert table[3][1:] == [
+        f"{validation.top1:.1%}", interval, "-2.0 (-3.0, -1.0)", "0.219", "98.0%", "2468", "1357", "301", "3.14",
+        "4.50", "1.75", "1.00 (0.98 to 1.02)", "80",
+    ]  # fmt: skip
+    assert table[0][11] == "ms 4 threads"
 
 
-def test_the_calibration_is_that_of_the_answers(tmp_path: Path, report: ExportReport) -> None:
-    page = write(tmp_path, report)
+def test_a_row_without_test_photos_shows_its_change_on_validation_photos(tmp_path: Path, report: ExportReport) -> None:
+    write(tmp_path, replace(report, variants=[replace(report.variants[1], test=None, test_change=None)]))
+    assert rows(tmp_path)[2][3] == "-1.0 (-2.0, +0.0)"
+
+
+def test_zeros_are_spoken_of_only_where_a_variant_has_some(tmp_path: Path, folder: Path, report: ExportReport) -> None:
+    assert "zeros in" not in read(folder).text
+    pruned = replace(report.variants[1], sparsity_by_layer={"a": 0.5, "b": 0.5})
+    assert "int8: zeros in 2 of 2 convolutions, 50% of each" in write(tmp_path, replace(report, variants=[pruned])).text
+
+
+def test_the_picture_of_the_choice_is_that_of_the_variants(
+    tmp_path: Path, report: ExportReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[Any] = []
+
+    def record(*args: Any) -> None:
+        given.append(args)
+        plot_pareto(*args)
+
+    monkeypatch.setattr("export.report.plot_pareto", record)
+    write(tmp_path, report)
+    assert given == [(report.variants, tmp_path / "pareto.png")]
+
+
+def test_a_slim_network_has_its_section(tmp_path: Path, folder: Path, report: ExportReport) -> None:
+    slim = Slimmed("int8_slim35_128", [Width("stem", 32, 16)], 224, 128, 4.9, None, ())
+    assert "Slimmed" not in read(folder).text
+    assert "Slimmed: int8_slim35_128" in write(tmp_path, replace(report, slimmed=[slim])).text
+
+
+def test_the_calibration_is_that_of_the_answers(folder: Path, report: ExportReport) -> None:
+    page = read(folder)
     before, after = (
         calibration_error(*confidences(probabilities, report.test.truth))
         for probabilities in (report.test.before, report.test.after)
     )
-    row = next(row for row in rows(tmp_path) if row[:2] == ["test", "40"])
+    row = next(row for row in rows(folder) if row[:2] == ["test", "40"])
     assert row[2].startswith(f"{before:.3f} (")
     assert row[3].startswith(f"{after:.3f} (")
     assert row[4].startswith(f"{after - before:+.3f} (")
@@ -110,23 +170,23 @@ def test_the_calibration_is_that_of_the_answers(tmp_path: Path, report: ExportRe
     assert f"{before:.3f} before the temperature" in page.text
 
 
-def test_the_threshold_is_counted_on_validation_and_test_photos(tmp_path: Path, report: ExportReport) -> None:
-    page = write(tmp_path, report)
+def test_the_threshold_is_counted_on_validation_and_test_photos(folder: Path, report: ExportReport) -> None:
+    page = read(folder)
     assert "when the highest probability is below 0.600, chosen to keep 90% of known photos." in page.text
     for name, found in (("validation", report.validation), ("test", report.test)):
         is_kept = found.after.max(axis=1) >= 0.6
         low, high = wilson_interval(int(is_kept.sum()), len(is_kept))
         right = (found.after.argmax(axis=1) == found.truth)[is_kept].mean()
-        row = next(row for row in rows(tmp_path) if row[0] == name and row[2] == "90.0%")
+        row = next(row for row in rows(folder) if row[0] == name and row[2] == "90.0%")
         assert row[3] == f"{is_kept.mean():.1%} (95% interval {low:.1%} to {high:.1%})"
         assert row[4].startswith(f"{right:.1%} (")
 
 
-def test_unknown_things_are_measured_against_the_test_photos(tmp_path: Path, report: ExportReport) -> None:
-    page = write(tmp_path, report)
+def test_unknown_things_are_measured_against_the_test_photos(folder: Path, report: ExportReport) -> None:
+    page = read(folder)
     assert report.unknown is not None
     called = (report.unknown.max(axis=1) < 0.6).mean()
-    found = dict(row for row in rows(tmp_path) if len(row) == 2)
+    found = dict(row for row in rows(folder) if len(row) == 2)
     assert found["pictures of unknown things"] == "30"
     assert found["called unknown"].startswith(f"{called:.1%} (")
     known, unknown = report.test.after.max(axis=1), report.unknown.max(axis=1)
@@ -158,10 +218,9 @@ def test_the_plots_show_the_same_answers_as_the_page(
     assert threshold == 0.6
 
 
-def test_golden_cases_and_facts_are_listed(tmp_path: Path, report: ExportReport) -> None:
-    write(tmp_path, report)
-    assert ["scene", "7", "640 x 480", "rose 75.0%"] in rows(tmp_path)
-    assert ["licence", "CC0-1.0"] in rows(tmp_path)
+def test_golden_cases_and_facts_are_listed(folder: Path) -> None:
+    assert ["scene", "7", "640 x 480", "rose 75.0%"] in rows(folder)
+    assert ["licence", "CC0-1.0"] in rows(folder)
 
 
 def test_nothing_is_said_of_what_was_not_measured(tmp_path: Path, report: ExportReport) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.errors import ModelError
 from edge.interpreter import Interpreter
-from export import graph
+from export import graph, quantize
 from export.finishing import answers
 from export.metadata import About
-from export.residual import FLOOR, Subspace, divide_by_residual, features_of, subspace
-from tests.export import colours
+from export.residual import FLOOR, Subspace, divide_by_residual, features_of, has_features, subspace
+from tests.export import colours, elsewhere
+from training.keras import keras
 
 KINDS = ("float32", "dynamic_range", "int8")
 
@@ -102,3 +106,25 @@ def test_evidence_and_temperature_are_still_found(flatbuffers: dict[str, bytes],
     evidence = finished.evidence()
     assert evidence is not None
     assert evidence.shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8"])
+def test_a_fully_connected_head_has_a_residual_too(kind: str, model: Any, views: NDArray[np.uint8]) -> None:
+    network = elsewhere.hidden(model)
+    flatbuffer = quantize.convert_float(network) if kind == "float32" else quantize.convert_int8(network, views)
+    features = answers(features_of(flatbuffer), views)
+    before_last = keras.Model(network.input, network.get_layer("deep").output)
+    assert features == pytest.approx(before_last(views / 127.5 - 1.0).numpy(), abs=0.2)
+    usual = subspace(features)
+    assert usual is not None
+    plain, divided = (answers(graph.logits(one), views) for one in (flatbuffer, divide_by_residual(flatbuffer, usual)))
+    assert divided == pytest.approx(plain / np.sqrt(squared_residual(features, usual))[:, None], rel=2e-3, abs=2e-3)
+
+
+def test_a_flattened_map_is_no_pooled_features() -> None:
+    picture = keras.Input((32, 32, 3))
+    x = keras.layers.Flatten()(keras.layers.Conv2D(3, 1)(picture))  # 3072 wide
+    flatbuffer = quantize.convert_float(keras.Model(picture, keras.layers.Dense(2, "softmax")(x)))
+    assert not has_features(flatbuffer)
+    with pytest.raises(ModelError, match="no pooled features before the softmax"):
+        features_of(flatbuffer)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.errors import UsageError
-from export.slim import groups, most_important, slim
+from edge.errors import ModelError, UsageError
+from export.slim import consumers, groups, head_of, slim, source_of
 from training import backbone
 from training.keras import keras
 
@@ -103,9 +103,26 @@ def test_layers_stay_frozen_and_keep_their_names(network: Any) -> None:
     assert not thin.get_layer(norm.name).trainable
 
 
-def test_the_most_important_channels_are_kept_in_their_order() -> None:
-    kept = most_important({"a": np.array([0.1, 0.9, 0.5, 0.7])}, {"a": 3})
-    assert kept["a"].tolist() == [1, 2, 3]
+def test_who_reads_a_group_is_found() -> None:
+    model = backbone.build("mobilenet_v2", 0.35, 96, 3)
+
+    def readers(group: str) -> list[str]:
+        return [layer.name for layer in consumers(model, group)]
+
+    assert readers("block_1_project") == ["block_2_expand", "block_3_expand"]  # a residual passes the second block
+    assert readers("block_1_expand") == ["block_1_project"]  # through the depthwise convolution, which has its channels
+    assert readers("Conv_1") == ["evidence"]
+    assert source_of(model, "block_1_project").name == "block_1_depthwise_relu"
+    assert head_of(model).name == "evidence"
+
+
+def test_a_layer_that_no_mobilenet_has_is_refused() -> None:
+    picture = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(8, 3, name="stem")(picture)
+    x = keras.layers.Dense(4, name="dense")(x)
+    model = keras.Model(picture, keras.layers.Conv2D(3, 1)(x))
+    with pytest.raises(ModelError, match=r"^dense: a Dense cannot be made narrower; expected a MobileNet$"):
+        slim(model, {"stem": np.arange(4)})
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from edge.errors import UsageError
 from export import quantize
 from export.sparsify import Pruning, is_prunable, prune, sparsity_of
 from tests.export import colours
@@ -95,6 +96,41 @@ def test_zeros_survive_quantisation(pruned: Any, calibration: Any) -> None:
     assert len(kernels) == len(shapes)
     for detail in kernels:
         assert (interpreter.get_tensor(detail["index"]) == 0).mean() >= SPARSITY - 0.01, detail["name"]
+
+
+@pytest.fixture(scope="module")
+def patterned(model: Any) -> Any:
+    return prune(model, batches, Pruning(0.5, epochs=1, steps=5, rate=1e-3, label_smoothing=0.1, pattern=(2, 4)))
+
+
+def test_pattern_leaves_two_of_every_four_inputs_of_each_channel(patterned: Any) -> None:
+    for name in PRUNED_LAYERS:
+        kernel = patterned.get_layer(name).get_weights()[0][0, 0]  # (inputs, channels)
+        kept = (kernel.reshape(len(kernel) // 4, 4, -1) != 0).sum(axis=1)
+        assert (kept == 2).all(), name
+    assert sparsity_of(patterned).by_layer["stem"] == 0
+
+
+def test_pattern_reaches_the_integer_file(patterned: Any, calibration: Any) -> None:
+    interpreter: Any = Interpreter(model_content=quantize.convert_int8(patterned, calibration))
+    expand, project = ((32, 1, 1, 8), (16, 1, 1, 32))
+    kernels = [d for d in interpreter.get_tensor_details() if tuple(d["shape"]) in (expand, project)]
+    found = [interpreter.get_tensor(d["index"]).reshape(-1, 4) for d in kernels if d["dtype"] == np.int8]
+    assert len(found) == 2
+    assert all(((fours != 0).sum(axis=1) <= 2).all() for fours in found)
+
+
+@pytest.mark.parametrize(
+    ("sparsity", "pattern"),
+    [
+        pytest.param(0.6, (2, 4), id="another share"),
+        pytest.param(1.0, (4, 4), id="all"),
+        pytest.param(0.0, (0, 4), id="none"),
+    ],
+)
+def test_pattern_that_is_none_is_refused(sparsity: float, pattern: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=r"expected fewer zeros than weights, and their share as the sparsity"):
+        Pruning(sparsity, epochs=1, steps=5, rate=1e-3, label_smoothing=0.1, pattern=pattern)
 
 
 @pytest.mark.parametrize("is_trained", [True, False])

@@ -136,5 +136,6 @@ def test_photo_that_is_none_any_more_is_one_line(copy: Path, root: Path, export:
     (here / spoilt.path).write_bytes(b"no picture")
     said = export("--photos", str(here), run=copy)
     assert said.code == 1
-    (line,) = said.errors
+    line = said.errors[-1]
+    assert line.startswith("flora: ")
     assert f"{spoilt.path}: not a readable picture" in line

@@ -96,6 +96,20 @@ def test_an_empty_history_is_refused(tmp_path: Path) -> None:
         plots.plot_history([], tmp_path / "history.png")
 
 
+def test_validation_alone_shows_its_accuracy_phases_and_best_epoch(tmp_path: Path, drawn: list[Figure]) -> None:
+    rows = history()
+    plots.plot_validation(rows, tmp_path / "lessons.png")
+    assert len(drawn[0].axes) == 1
+    assert curve(drawn[0], 0, "validation") == [row["val_accuracy"] for row in rows]
+    assert {"head", "fine-tune", "validation", "80.0% on validation"} <= set(texts(drawn[0]))
+    assert "training" not in texts(drawn[0])
+
+
+def test_validation_alone_of_no_epochs_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="history is empty"):
+        plots.plot_validation([], tmp_path / "lessons.png")
+
+
 def test_confusion_shows_counts_and_row_shares(tmp_path: Path, drawn: list[Figure]) -> None:
     plots.plot_confusion([[3, 1], [0, 0]], ["daisy", "rose"], tmp_path / "confusion.png")
     assert texts(drawn[0]) == ["3\n75%", "1\n25%", "0", "0"]

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from edge.layers import ConvLayer, Probe, single
+from edge.verbs import benchmark
 from tests.edge import tiny
 from tests.edge.conftest import Flora
+from tests.scripts.make_layer_probes import network
 
 
 @pytest.fixture
@@ -66,3 +69,51 @@ def test_a_file_that_does_not_load_is_one_line(flora: Flora, tmp_path: Path) -> 
     found = flora("benchmark", tmp_path / "none.tflite")
     assert found.code == 1
     assert found.error.startswith(f"{tmp_path / 'none.tflite'}: no such file")
+
+
+def test_without_a_file_it_times_the_bundled_model(flora: Flora, bundled: Path) -> None:
+    found = flora("benchmark", "--threads", 1, "--rounds", 3, "--frame", "64x48", "--json")
+    assert (found.code, [row["model"] for row in json.loads(found.out)["steady"]]) == (0, [str(bundled)])
+
+
+def test_without_a_file_and_without_the_bundled_model_is_one_line(flora: Flora, no_bundled: str) -> None:
+    assert flora("benchmark").error == no_bundled
+
+
+@pytest.fixture
+def few_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two layers and one network of both in place of the archive, for the fewest rounds."""
+    layers = ConvLayer("pointwise", 4, 8, 16, 1), ConvLayer("depthwise", 2, 16, 16, 2)
+    probes = *(single(layer, 2) for layer in layers), Probe("row.tflite", layers)
+    monkeypatch.setattr(benchmark, "read_probes", lambda: {probe: network(probe) for probe in probes})
+    monkeypatch.setattr(benchmark, "SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("few_layers")
+def test_layers_are_timed_into_a_table(flora: Flora, tmp_path: Path) -> None:
+    found = flora("benchmark", "--layers", tmp_path / "here.json")
+    table = json.loads((tmp_path / "here.json").read_bytes())
+    assert [(row["kind"], row["ms"] > 0) for row in table["rows"]] == [("pointwise", True), ("depthwise", True)]
+    assert [len(network["layers"]) for network in table["networks"]] == [2]
+    assert (found.code, "one thread: 2 layers and 1 networks" in found.out) == (0, True)
+    assert found.err.splitlines()[-1].endswith(f"flora export RUN --device-table {tmp_path / 'here.json'}")
+
+
+@pytest.mark.usefixtures("few_layers")
+@pytest.mark.parametrize("has_file", [False, True], ids=["no file", "a file and --json"])
+def test_the_table_of_layers_goes_to_stdout(has_file: bool, flora: Flora, tmp_path: Path) -> None:
+    found = flora("benchmark", "--json", "--layers", *([tmp_path / "here.json"] if has_file else []))
+    assert (found.code, json.loads(found.out)["threads"]) == (0, 1)
+    assert (tmp_path / "here.json").exists() == has_file
+
+
+@pytest.mark.usefixtures("few_layers")
+def test_a_table_that_cannot_be_written_is_one_line(flora: Flora, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert "cannot be written" in flora("benchmark", "--layers", tmp_path / "file" / "here.json").error
+
+
+@pytest.mark.parametrize("extra", [("model.tflite",), ("--threads", "2")], ids=["a file", "threads"])
+def test_layers_are_timed_alone(extra: tuple[str, ...], flora: Flora) -> None:
+    found = flora("benchmark", *extra, "--layers")
+    assert (found.code, found.error.startswith(f"--layers together with {' '.join(extra)}: expected")) == (2, True)

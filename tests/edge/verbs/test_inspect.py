@@ -260,6 +260,16 @@ def test_a_file_from_elsewhere_without_labels_is_refused(flora: Flora, tmp_path:
     assert "no labels and no card inside" in flora("inspect", model).error
 
 
+def test_without_an_argument_the_bundled_model_is_shown(flora: Flora, bundled: Path) -> None:
+    found = flora("inspect")
+    assert found.out.startswith(f"{bundled}: int8\n")
+    assert (found.code, found.err) == (0, "next: flora run --source 0\n")
+
+
+def test_without_a_bundled_model_one_must_be_named(flora: Flora, no_bundled: str) -> None:
+    assert flora("inspect").error == no_bundled
+
+
 def test_layers_are_shown_when_asked_for(flora: Flora, model: Path) -> None:
     assert "multiply-adds  parameters   zero  kernel" not in flora("inspect", model).out
     assert "multiply-adds  parameters   zero  kernel" in flora("inspect", model, "--layers").out

@@ -30,6 +30,23 @@ def test_a_photo_is_named_with_its_best_labels_and_bars(flora: Flora, model: Pat
     assert ranked[0].endswith("#" * 30)
 
 
+def test_without_a_model_the_bundled_one_is_introduced_and_asked(flora: Flora, bundled: Path, photos: Path) -> None:
+    found = flora("predict", photos / "green" / "1.png", "--json")
+    assert (found.code, records(found.out)[0]["answer"]) == (0, "green")
+    assert found.err == (
+        "no model named: the bundled colours.tflite knows red, green, blue; top-1 90.0% of 100 held-out photos\n"
+    )
+
+
+def test_without_a_bundled_model_one_must_be_named(flora: Flora, no_bundled: str, photos: Path) -> None:
+    assert flora("predict", photos).error == no_bundled
+
+
+def test_the_bundled_model_has_no_map_to_draw(flora: Flora, bundled: Path, photos: Path, tmp_path: Path) -> None:
+    found = flora("predict", photos / "red/1.png", "--evidence", tmp_path / "where.png")
+    assert found.err.splitlines()[-1].startswith(f"flora: {bundled.name}: has no class evidence map; ")
+
+
 def test_json_is_one_object_per_photo_and_nothing_else(flora: Flora, model: Path, photos: Path) -> None:
     found = flora("predict", "--model", model, photos, "--json", "--top", "2")
     assert (found.code, found.err) == (0, "")

@@ -54,6 +54,32 @@ def test_jsonl_minus_is_stdout(flora: Flora, model: Path, photos: Path) -> None:
     assert [record["label"] for record in records(found.out)] == ["red", "blue"]
 
 
+INTRODUCTION = "no model named: the bundled colours.tflite knows red, green, blue; top-1 90.0% of 100 held-out photos"
+
+
+def test_without_a_model_the_bundled_one_is_introduced_and_run(flora: Flora, bundled: Path, photos: Path) -> None:
+    found = flora("run", "--source", photos / "red", "--jsonl", "-")
+    assert found.code == 0
+    assert [record["label"] for record in records(found.out)] == ["red", "blue"]
+    assert found.err.splitlines()[0] == INTRODUCTION
+
+
+def test_a_model_that_is_named_is_not_introduced(flora: Flora, model: Path, photos: Path) -> None:
+    for arguments in ((model, "--source", photos / "red"), ("--source", photos / "red", "--json", model)):
+        assert "no model named" not in flora("run", *arguments).err
+
+
+def test_without_a_bundled_model_one_must_be_named(flora: Flora, no_bundled: str) -> None:
+    assert flora("run", "--source", "test").error == no_bundled
+
+
+def test_a_bundled_model_that_fails_its_proof_is_refused_without_an_introduction(
+    flora: Flora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.classifier.BUNDLED", tiny.write_model(tmp_path / "wrong.tflite", golden=(WRONG,)))
+    assert flora("run", "--source", "test", "--frames", "1").error.startswith(f"{tmp_path}/wrong.tflite: ")
+
+
 def test_the_terminal_shows_the_answer_without_being_asked(flora: Flora, model: Path, photos: Path) -> None:
     found = flora("run", model, "--source", photos / "green" / "1.png")
     assert found.code == 0
