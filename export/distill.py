@@ -17,6 +17,7 @@ from typing import Any
 
 from export.lessons import Lessons
 from export.slim import makes_channels
+from training.backbone import EVIDENCE, FEATURES
 from training.checkpoint import Progress, State, load_state
 from training.keras import keras, tf
 from training.phase import AveragedModel, Phase, StepProgress, Validation, prepare, run_phase
@@ -42,18 +43,27 @@ class Distillation:
 class _Pupil(AveragedModel):
     """Trains on the teacher's answers, and on the reference's maps."""
 
-    def taught(self, how: Distillation, maps: Any, reference: Any | None) -> None:
-        """`maps` gives the pupil's logits and maps, `reference` the maps that they are to equal."""
-        # Behind closures, so that Keras does not take the reference's weights for the pupil's.
+    def taught(self, how: Distillation, maps: Any, head: Any, reference: Any | None) -> None:
+        """`maps` gives the pupil's features and maps, `head` logits of features, `reference` what maps are to equal."""
+        # Behind closures, so that Keras does not take their weights for the pupil's.
         self._maps: Callable[[Any], Any] = lambda pictures: maps(pictures, training=True)
+        self._head: Callable[[Any, Any], Any] = lambda features, step: head(features, step, training=True)
         self._wanted: Callable[[Any], Any] = lambda pictures: reference(pictures, training=False) if reference else []
+        means = [keras.metrics.Mean("loss"), keras.metrics.Mean("accuracy")]
+        self._means: Callable[[], list[Any]] = lambda: means
         self._how = how
+
+    @property
+    def metrics(self) -> list[Any]:
+        """Those of this loss: Keras puts the results of its own, which see nothing here, into the history."""
+        return self._means()
 
     def train_step(self, data: Any) -> Any:
         pictures, answers = data
         wanted = tf.nest.flatten(self._wanted(pictures))  # Keras gives a single output without its list
         with tf.GradientTape() as tape:
-            logits, *maps = tf.nest.flatten(self._maps(pictures))
+            features, *maps = tf.nest.flatten(self._maps(pictures))
+            logits = self._head(features, self.optimizer.iterations)
             loss = _divergence(answers, logits, self._how.softness)
             loss += self._how.matching * _mismatch(maps, wanted)
             scaled = self.optimizer.get_scaled_loss(loss) if hasattr(self.optimizer, "get_scaled_loss") else loss
@@ -62,7 +72,28 @@ class _Pupil(AveragedModel):
             gradients = self.optimizer.get_unscaled_gradients(gradients)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
         self.follow()
-        return {"loss": loss, "accuracy": tf.reduce_mean(keras.metrics.categorical_accuracy(answers, logits))}
+        for mean, value in zip(self._means(), (loss, keras.metrics.categorical_accuracy(answers, logits)), strict=True):
+            mean.update_state(value)
+        return {mean.name: mean.result() for mean in self._means()}
+
+
+class _Head(keras.layers.Layer):
+    """A network's head behind its features, with a dropout that is a function of the seed and the step.
+
+    The layer's own generator could not be resumed: a training that broke off would end otherwise than one that did not.
+    """
+
+    def __init__(self, model: Any, seed: int) -> None:
+        super().__init__()
+        self.rate, self.seed = float(model.get_layer("dropout").rate), seed
+        self.evidence, self.pool = model.get_layer(EVIDENCE), model.get_layer("pool")
+
+    def call(self, features: Any, step: Any, training: bool = True) -> Any:
+        if self.rate:
+            shape, key = tf.shape(features), tf.stack([tf.constant(self.seed, tf.int64), tf.cast(step, tf.int64)])
+            keep = tf.random.stateless_uniform((shape[0], 1, 1, shape[3]), key) >= self.rate
+            features = features * tf.cast(keep, features.dtype) / (1.0 - self.rate)
+        return self.pool(self.evidence(features))
 
 
 def distil(
@@ -79,10 +110,10 @@ def distil(
     phase = Phase(
         NAME, how.epochs, how.rate, lessons.steps(how.batch), how.weight_decay, 0.0, how.average, patience=how.epochs
     )  # fmt: skip
-    logits, names = logits_of(pupil), matched(pupil, reference) if reference is not None else []
-    network = _Pupil(pupil.input, logits)
-    maps = keras.Model(pupil.input, [logits, *(pupil.get_layer(name).output for name in names)])
-    network.taught(how, maps, _maps(reference, names) if names else None)
+    names = matched(pupil, reference) if reference is not None else []
+    network = _Pupil(pupil.input, logits_of(pupil))
+    maps = _maps(pupil, [FEATURES, *names])
+    network.taught(how, maps, _Head(pupil, how.seed), _maps(reference, names) if names else None)
     prepare(network, phase)
     run_phase(
         network, phase, lambda epoch: lessons.batches(size, epoch, how.batch, how.seed), validation, state, checkpoint,
