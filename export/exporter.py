@@ -17,11 +17,11 @@ from pathlib import Path
 
 from edge import geometry, metrics
 from edge.card import ModelCard, pack
-from edge.errors import UsageError
+from edge.errors import FloraError, UsageError
 from edge.manifest import Split, manifest_hash
 from edge.metrics import Scores, score
 from export import quantize
-from export.budget import Budget, BudgetError, Candidate, choose
+from export.budget import Budget, Candidate, choose
 from export.config import ExportConfig
 from export.finishing import Finished, finish
 from export.finishing import answers as answers_of
@@ -109,7 +109,7 @@ def _chosen(
 ) -> tuple[Made, Finished]:
     try:
         return job.chosen(found.made, variants, float_scores)
-    except BudgetError:
+    except FloraError:
         for work in filter(Path.exists, found.work):
             tell(f"kept, and gone on with if the limits are changed: {work}")
         raise

@@ -2,8 +2,8 @@
 
 Whole channels are removed, the trained network teaches what is left, and the result is quantised. --preset says what
 matters; --speed, --max-kb and --max-drop say it in numbers. Of the files within the limits the fastest wins, of those
-about as fast the most accurate. Validation photos alone decide. When there is none, nothing is written, the table is
-shown, and the exit code is 1.
+about as fast the most accurate. Validation photos alone decide. When there is none, the table is shown, nothing is
+written, and the exit code is 1.
 
 What takes minutes is kept until a file is written: an export that was broken off goes on when the command is given
 again, one that was refused when it is given with other limits.
@@ -24,10 +24,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.cache import default_cache
+from edge.errors import FloraError
 from edge.metrics import Scores
 from edge.options import add_options, read_options
 from edge.progress import Stages
-from export.budget import BudgetError
 from export.config import ExportConfig
 from export.variants import Exported, Variant, as_json, refusal_as_json, table
 
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with Stages() as stages:
             done = export(config, trained, out, cache, stages, lambda *found: measured.append(found), stages.tell)
-    except BudgetError as refusal:
+    except FloraError as refusal:
         for found in measured:
             print(json.dumps(refusal_as_json(*found, str(refusal))) if args.json else table(*found))
         raise

@@ -55,8 +55,8 @@ def fit_widths(outline: Outline, rankings: Sequence[Ranking], size: int, table: 
     now = costs.of(widths)
     if not costs.allows(widths):
         raise UsageError(
-            f"no network of {size} px is that small: with {FEWEST} channels in each group it takes {now.ms:.2f} ms and "
-            f"{now.bytes / 1000:.0f} kB, allowed are {limits.ms:.2f} ms and {limits.bytes / 1000:.0f} kB; "
+            f"no network of {size} px is that small: with {FEWEST} channels in each group it takes {now.ms:.3g} ms and "
+            f"{now.bytes / 1000:.0f} kB, allowed are {limits.ms:.3g} ms and {limits.bytes / 1000:.0f} kB; "
             "give a smaller --size, a lower --speed or a higher --max-kb"
         )
     grown = [_grown(rankings, widths, costs, price) for price in PRICES]

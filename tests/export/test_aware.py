@@ -18,6 +18,7 @@ from export.slim import slim
 from export.trained import Views
 from tests.export import colours
 from training import backbone
+from training.fit import predict
 from training.keras import keras
 from training.phase import AveragedModel
 from training.pipeline import normalise
@@ -84,6 +85,19 @@ def test_graph_is_that_of_post_training_int8(flatbuffer: bytes, flatbuffers: dic
         return [(codes[op.opcodeIndex].builtinCode, list(out.shape), out.type, scales) for op, out in outputs]
 
     assert shape_of(flatbuffer) == shape_of(flatbuffers["int8"])
+
+
+def test_each_channel_of_a_depthwise_kernel_has_its_own_scale(model: Any, calibration: Pixels, dim: Pixels) -> None:
+    """The same network with channels of very different sizes, as BatchNorm leaves them."""
+    uneven, sizes = keras.models.clone_model(model), np.logspace(0, 3, 32, dtype=np.float32)
+    uneven.set_weights(model.get_weights())
+    gamma, beta, mean, variance = model.get_layer("depthwise_bn").get_weights()
+    uneven.get_layer("depthwise_bn").set_weights([gamma, beta, mean * sizes, variance * sizes**2])
+    kernel = model.get_layer("depthwise").get_weights()[0]
+    uneven.get_layer("depthwise").set_weights([kernel * sizes[None, None, :, None]])
+    made = aware(uneven)
+    calibrate(made, [normalise(calibration), normalise(dim)])
+    assert np.abs(predict(made, dim) - predict(model, dim)).max() < 0.1
 
 
 def test_file_can_be_finished_for_the_device(flatbuffer: bytes) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from export import bias
 from export.bias import corrected, rounded
+from tests.export import colours
 from training.fit import predict
 from training.keras import keras
 from training.pipeline import normalise
@@ -51,6 +52,25 @@ def test_mean_of_each_channel_is_what_it_was_before_rounding(
     before = np.abs(mean_of(with_rounded_kernels(model), name, calibration) - wanted).max()
     after = np.abs(mean_of(with_rounded_kernels(corrected(model, calibration)), name, calibration) - wanted).max()
     assert after < left * before
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        pytest.param(keras.layers.Conv2D(4, 1, name="layer"), id="1x1"),
+        pytest.param(keras.layers.Conv2D(4, 3, strides=2, padding="same", name="layer"), id="with borders"),
+        pytest.param(keras.layers.DepthwiseConv2D(3, padding="same", name="layer"), id="depthwise"),
+        pytest.param(keras.layers.DepthwiseConv2D(3, depth_multiplier=2, name="layer"), id="two of each channel"),
+    ],
+)
+def test_without_batch_norm_the_bias_is_corrected_exactly(layer: Any, calibration: Pixels) -> None:
+    keras.utils.set_random_seed(1)
+    picture = keras.Input((colours.SIZE, colours.SIZE, 3))
+    network = keras.Model(picture, layer(picture))
+    wanted = mean_of(network, "layer", calibration)
+    before = np.abs(mean_of(with_rounded_kernels(network), "layer", calibration) - wanted).max()
+    found = mean_of(with_rounded_kernels(corrected(network, calibration)), "layer", calibration)
+    assert np.abs(found - wanted).max() < 1e-3 * before
 
 
 def test_kernels_and_the_given_network_stay_as_they_were(model: Any, calibration: Pixels) -> None:

@@ -71,8 +71,8 @@ def test_a_pupil_learns_to_answer_as_its_teacher(size: int, model: Any, lessons:
     history = taught(pupil, lessons, 6)
     assert agreement(model, pupil) > 0.9
     assert [row["epoch"] for row in history] == list(range(1, 7))
-    assert history[-1]["loss"] < 0.2 * history[0]["loss"]
-    assert history[-1]["accuracy"] > 0.9  # agreement with the teacher, on the lessons
+    assert 0 < history[-1]["loss"] < 0.3 * history[0]["loss"]
+    assert history[0]["accuracy"] < history[-1]["accuracy"] > 0.85  # agreement with the teacher, on the lessons
 
 
 def test_a_pupil_believes_its_teacher_whatever_is_true(model: Any, lessons: Lessons, tmp_path: Path) -> None:
@@ -153,9 +153,16 @@ def test_what_broke_off_is_gone_on_with(model: Any, lessons: Lessons, tmp_path: 
     again = halved(model)
     history = taught(again, lessons, 4, checkpoint=checkpoint)
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
-    assert [row["loss"] for row in history] == pytest.approx([row["loss"] for row in expected], rel=1e-3)
+    assert [row["loss"] for row in history] == [row["loss"] for row in expected]
     for found, wanted in zip(again.get_weights(), whole.get_weights(), strict=True):
-        assert found == pytest.approx(wanted, abs=1e-3)
+        assert (found == wanted).all()
+
+
+def test_the_seed_decides_what_is_dropped(model: Any, lessons: Lessons) -> None:
+    """The lessons in one batch, so that their order cannot matter."""
+    losses = [taught(halved(model), lessons, 2, batch=PHOTOS, seed=seed)[-1]["loss"] for seed in (1, 1, 2)]
+    assert losses[0] == losses[1]
+    assert losses[2] != pytest.approx(losses[0], rel=1e-4)
 
 
 def test_what_is_done_is_not_done_again(model: Any, lessons: Lessons, tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def test_lessons_of_another_course_are_not_gone_on_with(other: Course, teacher: 
     alone = prepare(teacher, augmented(), other, tmp_path / "alone")
     for size in other.sizes:
         for found, expected in zip(arrays(both, size), arrays(alone, size), strict=True):
-            assert np.array_equal(found, expected)
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_a_last_smaller_batch_is_kept(teacher: Any, tmp_path: Path) -> None:

@@ -114,10 +114,23 @@ def test_each_variant_sees_pictures_of_its_own_size_and_each_size_is_read_once()
 
 def test_times_are_those_of_one_thread_and_of_all(quick: list[tuple[int, ...]]) -> None:
     rows, threads = measured(), default_threads()
-    assert quick == [(1,) * len(MADE), (threads,) * len(MADE)]
+    assert quick == [(1, 1), (1, 1), (threads, threads), (threads, threads)]
     assert [rows[m.name].p50_ms for m in MADE] == [8.0, 4.0, 1.0]
     assert [rows[m.name].all_p50_ms for m in MADE] == [8.0 / threads, 4.0 / threads, 1.0 / threads]
     assert {row.all_threads for row in rows.values()} == {threads}
+
+
+def test_a_float_file_takes_no_turns_with_a_slim_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[list[str]] = []
+
+    def time_invokes(interpreters: dict[str, Interpreter], rounds: int) -> dict[str, list[float]]:
+        together.append(list(interpreters))
+        return {name: [1.0] * rounds for name in interpreters}
+
+    monkeypatch.setattr(measuring, "time_invokes", time_invokes)
+    monkeypatch.setattr(measuring, "peak_mb", lambda flatbuffer, name: None)
+    measured()
+    assert together == [["int8", "int8_slim"], ["int8", "float32"]] * 2
 
 
 def test_p95_looks_at_the_slow_rounds(quick: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch) -> None:

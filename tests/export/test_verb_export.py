@@ -14,6 +14,7 @@ import pytest
 from edge.card import labels_text, read_model
 from edge.classifier import Classifier
 from edge.cli import main
+from edge.errors import ModelError
 from export import exporter, quantize
 from export.config import ExportConfig
 from export.foreign import PIXELS
@@ -179,6 +180,22 @@ def test_work_is_kept_after_a_refusal_gone_on_with_and_removed_after_a_success(e
 
 
 @pytest.mark.usefixtures("slimmed")
+def test_table_is_shown_whatever_stops_an_export_after_it(
+    export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unproved(*_: object, **__: object) -> None:
+        raise ModelError("no golden cases: train it further")
+
+    monkeypatch.setattr(exporter, "finish", unproved)
+    said = export()
+    assert said.code == 1
+    assert rows(said.out) == ["variant", "keras", *FLOATS, "int8", SLIM, AWARE_SLIM]
+    assert said.errors[-1] == "flora: no golden cases: train it further"
+    assert said.errors[-2].startswith("kept, and gone on with ")
+    assert len(kept(tmp_path)) == 1
+
+
+@pytest.mark.usefixtures("slimmed")
 def test_work_is_kept_when_an_export_is_broken_off(
     export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +278,7 @@ def test_a_keras_file_of_anybodys_is_exported_with_its_labels(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("export.golden.REQUIRED", ("BGR",))  # a short search: it is tested elsewhere
     elsewhere.standardised(model).save("net.keras")
     Path("names.txt").write_bytes(labels_text(elsewhere.LABELS))
     options = ["--labels", "names.txt", "--photos", str(root), "--pixels=0,255", "--attribution", "A. Gardener"]
