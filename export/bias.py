@@ -62,7 +62,7 @@ def _mean_inputs(model: Any, layers: list[Any], pictures: NDArray[np.uint8]) -> 
     inputs = keras.Model(model.input, [layer.inbound_nodes[0].input_tensors for layer in layers])
     totals: list[Any] = [0.0] * len(layers)
     for start in range(0, len(pictures), BATCH):
-        found = inputs(normalise(pictures[start : start + BATCH]), training=False)
+        found = tf.nest.flatten(inputs(normalise(pictures[start : start + BATCH]), training=False))
         totals = [total + tf.reduce_sum(maps, axis=0, keepdims=True) for total, maps in zip(totals, found, strict=True)]
     return [total / len(pictures) for total in totals]
 

@@ -23,7 +23,7 @@ def with_rounded_kernels(model: Any) -> Any:
     copy = keras.models.clone_model(model)
     copy.set_weights(model.get_weights())
     for layer in copy.layers:
-        if isinstance(layer, keras.layers.Conv2D):
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
             kernel, *rest = layer.get_weights()
             layer.set_weights([rounded(kernel, is_depthwise=isinstance(layer, keras.layers.DepthwiseConv2D)), *rest])
     return copy

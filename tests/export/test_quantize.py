@@ -67,6 +67,23 @@ def test_dynamic_range_nearly_equals_keras(model: Any, flatbuffers: dict[str, by
     np.testing.assert_allclose(answers(flatbuffers["dynamic_range"], noise), predict(model, noise), atol=0.1)
 
 
+def test_int8_is_made_of_the_corrected_network(
+    model: Any, calibration: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = predict(model, calibration)
+
+    def corrected(network: Any, pictures: Pixels) -> Any:
+        assert network is model
+        assert (pictures == calibration).all()
+        blank = keras.models.clone_model(model)
+        blank.set_weights([0.0 * array if array.ndim == 4 else array for array in model.get_weights()])
+        return blank
+
+    monkeypatch.setattr(quantize, "corrected", corrected)
+    found = answers(quantize.convert_int8(model, calibration), calibration)
+    assert np.ptp(found, axis=0).max() < 0.01 < np.ptp(wanted, axis=0).max(), "not what it was given"
+
+
 def test_int8_agrees_with_keras(model: Any, flatbuffers: dict[str, bytes], noise: Pixels) -> None:
     agreement = (answers(flatbuffers["int8"], noise).argmax(axis=1) == predict(model, noise).argmax(axis=1)).mean()
     assert agreement >= 0.9
