@@ -32,7 +32,7 @@ class ExportConfig:
     preset: str = option(
         DEFAULT,
         "accurate: the whole network, quantised with the least loss; balanced: a slim one, several times as fast; "
-        "micro: the fastest and smallest; what each means in numbers stands behind the options below",
+        "micro: the fastest and smallest; in numbers: the defaults of the options below",
         choices=tuple(PRESETS),
     )
     quick: bool = option(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.errors import UsageError
-from export import quantize
+from export import quantize, widths
 from export.latency import ConvLayer, LatencyTable, Outline
 from export.reconstruct import Ranking
 from export.slim import groups, slim
@@ -120,6 +120,14 @@ def test_more_room_does_no_more_harm(resource: str, fit: Fit) -> None:
     assert harms[-1] == 0
 
 
+def test_of_all_prices_of_a_byte_the_best_is_taken(fit: Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+    best, alone = fit(0.6, 0.5).harm, []
+    for price in widths.PRICES:
+        monkeypatch.setattr(widths, "PRICES", (price,))
+        alone.append(fit(0.6, 0.5).harm)
+    assert best == min(alone) < max(alone)
+
+
 def kept(shape: Shape, rankings: tuple[Ranking, ...], groups_asked: tuple[str, ...]) -> float:
     return float(np.mean([shape.widths[r.group] / len(r.order) for r in rankings if r.group in groups_asked]))
 
@@ -163,17 +171,17 @@ def test_bytes_are_those_of_a_converted_file(is_residual: bool, divisor: int, mo
     """What finishing adds is counted too: residual and card, about 5 kB here and 36 bytes for each feature."""
     network = colours.network() if is_residual else model
     size = int(network.input_shape[1])
-    widths = {group.name: max(8, group.channels // divisor) for group in groups(network)}
-    thin = slim(network, {name: np.arange(width) for name, width in widths.items()})
+    channels = {group.name: max(8, group.channels // divisor) for group in groups(network)}
+    thin = slim(network, {name: np.arange(width) for name, width in channels.items()})
     pictures = np.random.default_rng(2).integers(0, 256, (4, size, size, 3), dtype=np.uint8)
-    layers = Outline.of(network).layers(widths, size)
+    layers = Outline.of(network).layers(channels, size)
     written = len(quantize.convert_int8(thin, pictures)) + 36 * layers[-1].inputs + 5_000
     assert written <= bytes_of(layers) <= 1.02 * written + 10_000
 
 
 def test_layers_with_as_many_channels_share_their_zero_points() -> None:
     alike, others = (
-        [ConvLayer("pointwise", 7, inputs, outputs, 1) for inputs, outputs in zip((32, 64, 64), widths, strict=True)]
-        for widths in ((64, 64, 64), (64, 48, 80))
+        [ConvLayer("pointwise", 7, inputs, outputs, 1) for inputs, outputs in zip((32, 64, 64), made, strict=True)]
+        for made in ((64, 64, 64), (64, 48, 80))
     )
     assert bytes_of(others) - bytes_of(alike) == 8 * (48 + 80)  # as many weights, channels and layers in both
