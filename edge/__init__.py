@@ -8,7 +8,6 @@ result = classify(frame_bgr)  # result.label, .probability, .probabilities, .is_
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -24,5 +23,7 @@ def __getattr__(name: str) -> Any:
     if name in {"Classifier", "Result"}:
         return getattr(import_module("edge.classifier"), name)
     if name == "__version__":
+        from importlib.metadata import version  # takes 15 ms to import, which a start can do without
+
         return version("flora-edge")
     raise AttributeError(f"module 'edge' has no attribute {name!r}")

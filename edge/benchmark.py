@@ -1,8 +1,8 @@
 """How long models take, measured side by side: rounds interleave the models, so a noisy moment hits all of them.
 
-In:  model files, a camera frame size, numbers of threads.
-Out: per model and number of threads, milliseconds of geometry and invoke; ratios to the first model; and, from a child
-     process of its own for each model, the time to the first answer and the peak memory.
+In:  model files, a frame as a camera sends it (JPEG), numbers of threads.
+Out: per model and number of threads, milliseconds of decode, geometry, invoke and rest; ratios to the first model; and,
+     from a child process of its own for each model, the time to the first answer and the peak memory.
 """
 
 from __future__ import annotations
@@ -13,22 +13,32 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.board import Board
 from edge.calibration_metrics import Interval
 from edge.classifier import Classifier
 from edge.errors import ModelError
-from edge.geometry import Picture
+from edge.geometry import Picture, decode
 from edge.interpreter import Interpreter
 from edge.metrics import Percentiles, percentiles
+from edge.smoothing import Decision, Smoother
 
 WARM_UP = 5
+STAGES = ("decode", "geometry", "invoke", "rest")
 DRAWS, TAILS = 1000, (2.5, 97.5)
 CHILD = "import sys; sys.path[:] = sys.argv[4:]; from edge.benchmark import start; start()"
 LONGEST_START_S = 120.0
+AS_GOOD = 1.03  # a smaller number of threads that takes no more than this much longer is better: it leaves cores alone
+EVERY_COUNT = 8  # of threads, up to here; beyond it only the powers of two
+TIME_CONSTANT_S, MARGIN = 0.5, 0.1  # as from a camera
+JPEG_QUALITY = 85
+COARSE, GRAIN = 16, 12  # pixels between the colours of a scene, levels of the noise over it
+
+Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,13 @@ class Steady:
 
     model: str
     threads: int
+    decode: Percentiles  # of the camera's JPEG
     geometry: Percentiles
     invoke: Percentiles
-    total: Percentiles  # frame to answer
+    rest: Percentiles  # checks, smoothing and decision
+    total: Percentiles  # frame to answer: all but decode
     speed: Interval  # of the totals: how many times as fast as the first model
+    is_throttled: bool | None  # whether the board lowered its clock meanwhile; None: it does not tell
 
 
 @dataclass(frozen=True)
@@ -49,12 +62,34 @@ class Start:
 
     init_ms: float  # opening the file, until it can be asked
     first_ms: float  # the first answer
-    peak_mb: float  # greatest resident memory, 1 MB = 1e6 bytes
-    imports_mb: float  # of it, what importing took
+    warm_up_ms: float  # the mean of the first five
+    peak_mb: float | None  # greatest resident memory, 1 MB = 1e6 bytes
+    imports_mb: float | None  # of it, what importing took
+
+
+class Pipeline:
+    """A model as the live loop runs it, each stage timed."""
+
+    def __init__(self, model: str, threads: int, clock: Clock = time.perf_counter) -> None:
+        """Raises ModelError for a file that does not load."""
+        self._classify = Classifier(model, threads=threads, clock=clock)
+        self._smoother, self._clock = Smoother(TIME_CONSTANT_S, MARGIN), clock
+
+    def __call__(self, jpeg: bytes) -> tuple[float, float, float, float]:
+        """Take one frame; milliseconds of STAGES."""
+        started = self._clock()
+        frame_bgr = decode(jpeg, "the frame")
+        decoded = self._clock()
+        result = self._classify(frame_bgr)
+        probabilities, index = self._smoother.update(result.probabilities, started)
+        decision = Decision(started, "camera", 0, "camera", result, probabilities, index, 0.0, result.latency_ms)
+        assert decision.shown  # deciding whether it is unknown is part of the work
+        whole_ms = (self._clock() - decoded) * 1e3
+        return (decoded - started) * 1e3, result.geometry_ms, result.invoke_ms, whole_ms - result.latency_ms
 
 
 def time_invokes(
-    interpreters: Mapping[str, Interpreter], rounds: int, clock: Callable[[], float] = time.perf_counter
+    interpreters: Mapping[str, Interpreter], rounds: int, clock: Clock = time.perf_counter
 ) -> dict[str, list[float]]:
     """Milliseconds of each of `rounds` invokes per model, after a warm-up, on one seeded noise picture."""
     pictures = {name: noise((model.size, model.size)) for name, model in interpreters.items()}
@@ -70,28 +105,63 @@ def time_invokes(
 
 def time_frames(
     models: Sequence[str],
-    threads: int,
-    frame_bgr: Picture,
+    counts: Sequence[int],
+    jpeg: bytes,
     rounds: int,
     tick: Callable[[int], None] = lambda done: None,
+    *,
+    board: Board | None = None,
 ) -> list[Steady]:
-    """Frame to answer, `rounds` times for each model, in turn. Raises ModelError for a file that does not load."""
-    classifiers = [Classifier(model, threads=threads) for model in models]
-    times = np.zeros((len(models), rounds, 2))
-    for number in range(-WARM_UP, rounds):
-        for row, classify in enumerate(classifiers):
-            result = classify(frame_bgr)
+    """Frame to answer, `rounds` times for each model and number of threads. Raises ModelError as a Classifier does.
+
+    Within a round the models take turns. Numbers of threads do not, for the threads of the one before still spin a
+    while: they go up for the first half of the rounds and down for the second, so that a drift hits all alike.
+    """
+    board = board or Board()
+    pipelines = {count: [Pipeline(model, count) for model in models] for count in counts}
+    times = {count: np.zeros((len(models), rounds, len(STAGES))) for count in counts}
+    throttled: dict[int, bool | None] = dict.fromkeys(counts)
+    half, done = (rounds + 1) // 2, 0
+    for order, part in ((list(counts), slice(0, half)), (list(counts)[::-1], slice(half, rounds))):
+        for count in order:
+            _fill(pipelines[count], times[count][:, part], jpeg, lambda n, before=done: tick(before + n))  # type: ignore[misc]
+            done += part.stop - part.start
+            throttled[count] = board.is_throttled() or throttled[count]
+    return [one for count in counts for one in _rows(models, count, times[count], throttled[count])]
+
+
+def _fill(pipelines: Sequence[Pipeline], times: NDArray[np.float64], jpeg: bytes, tick: Callable[[int], None]) -> None:
+    """Fill times (models, rounds, stages), after a warm-up."""
+    rounds = times.shape[1]
+    for number in range(-WARM_UP, rounds) if rounds else ():
+        for row, pipeline in enumerate(pipelines):
+            stages = pipeline(jpeg)
             if number >= 0:
-                times[row, number] = result.geometry_ms, result.invoke_ms
+                times[row, number] = stages
         tick(max(0, number + 1))
-    totals = times.sum(axis=2)
-    return [
-        Steady(
-            model, threads, percentiles(stages[:, 0]), percentiles(stages[:, 1]), percentiles(total),
-            ratio(totals[0], total),
-        )
-        for model, stages, total in zip(models, times, totals, strict=True)
-    ]  # fmt: skip
+
+
+def _rows(models: Sequence[str], threads: int, times: NDArray[np.float64], is_throttled: bool | None) -> list[Steady]:
+    totals = times[:, :, 1:].sum(axis=2)
+    found = []
+    for model, stages, total in zip(models, times, totals, strict=True):
+        named = {stage: percentiles(stages[:, i]) for i, stage in enumerate(STAGES)}
+        speed = ratio(totals[0], total)
+        found.append(Steady(model, threads, **named, total=percentiles(total), speed=speed, is_throttled=is_throttled))
+    return found
+
+
+def thread_counts(cores: int) -> list[int]:
+    """Which numbers of threads to try."""
+    powers = [2**n for n in range(cores.bit_length())]
+    return sorted({*range(1, min(cores, EVERY_COUNT) + 1), *(n for n in powers if n <= cores), cores})
+
+
+def best_of(steady: Sequence[Steady], model: str) -> Steady:
+    """The fastest number of threads for a model, or the smallest that is as good."""
+    rows = sorted((row for row in steady if row.model == model), key=lambda row: row.threads)
+    least = min(row.total.p50 for row in rows)
+    return next(row for row in rows if row.total.p50 <= AS_GOOD * least)
 
 
 def ratio(first: NDArray[np.float64], other: NDArray[np.float64], seed: int = 0) -> Interval:
@@ -107,8 +177,17 @@ def noise(size_wh: tuple[int, int]) -> Picture:
     return np.random.default_rng(0).integers(0, 256, (size_wh[1], size_wh[0], 3), np.uint8)
 
 
+def camera_jpeg(size_wh: tuple[int, int]) -> bytes:
+    """A seeded frame as a camera sends it: soft colours with a little grain, about 0.3 byte a pixel."""
+    coarse_wh = tuple(max(2, side // COARSE) for side in size_wh)
+    scene = cv2.resize(noise((coarse_wh[0], coarse_wh[1])), size_wh, interpolation=cv2.INTER_CUBIC)
+    grain = noise(size_wh) // np.uint8(256 // GRAIN)
+    frame = np.minimum(scene, np.uint8(255 - GRAIN)) + grain
+    return bytes(cv2.imencode(".jpg", frame, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1])
+
+
 def fresh_start(model: str, size_wh: tuple[int, int]) -> Start:
-    """Open a model and ask it once, in a child process. Raises ModelError when that fails."""
+    """Open a model and ask it, in a child process. Raises ModelError when that fails."""
     command = [sys.executable, "-c", CHILD, model, *map(str, size_wh), *sys.path]
     try:
         child = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_START_S, check=False)
@@ -122,21 +201,15 @@ def fresh_start(model: str, size_wh: tuple[int, int]) -> Start:
 
 def start() -> None:
     """The child's whole life."""
-    model, size_wh, imports_mb = sys.argv[1], (int(sys.argv[2]), int(sys.argv[3])), resident_mb("VmRSS")
-    frame_bgr, started = noise(size_wh), time.perf_counter()
+    board = Board()
+    model, size_wh, imports_mb = sys.argv[1], (int(sys.argv[2]), int(sys.argv[3])), board.memory_mb()
+    frame_bgr, stamps = noise(size_wh), [time.perf_counter()]
     classify = Classifier(model, threads=1)
-    opened = time.perf_counter()
-    classify(frame_bgr)
-    done = time.perf_counter()
-    found = Start((opened - started) * 1e3, (done - opened) * 1e3, resident_mb("VmHWM"), imports_mb)
+    stamps.append(time.perf_counter())
+    for _ in range(WARM_UP):
+        classify(frame_bgr)
+        stamps.append(time.perf_counter())
+    init_ms, first_ms, *others = np.diff(stamps) * 1e3
+    warm_up_ms = float(np.mean([first_ms, *others]))
+    found = Start(float(init_ms), float(first_ms), warm_up_ms, board.peak_memory_mb(), imports_mb)
     sys.stdout.write(json.dumps(found.__dict__))
-
-
-def resident_mb(field: str) -> float:
-    """Resident memory of this process in MB: VmRSS now, VmHWM at its peak; NaN where /proc does not tell."""
-    try:
-        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return float("nan")
-    kib = next((line.split()[1] for line in lines if line.startswith(f"{field}:")), "nan")
-    return float(kib) * 1024 / 1e6

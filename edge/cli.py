@@ -30,6 +30,7 @@ class Verb:
 
     module: str
     summary: str
+    is_for_trouble: bool = False  # it says what is wrong with an installation, so it runs with a wrong one
 
 
 VERBS = {
@@ -45,6 +46,9 @@ VERBS = {
     ),
     "benchmark": Verb("edge.verbs.benchmark", "how long model files take here, side by side"),
     "run": Verb("edge.verbs.run", "classify live: camera, video, folder or stream"),
+    "doctor": Verb(
+        "edge.verbs.doctor", "what works on this machine, and the next command to type", is_for_trouble=True
+    ),
 }
 
 
@@ -118,10 +122,11 @@ def _dispatch(arguments: list[str]) -> int:
     )
     verb.configure(parser)
     try:
-        args = parser.parse_args(arguments[1:])
+        args = parser.parse_args(arguments[1:], argparse.Namespace(arguments=arguments[1:]))
     except SystemExit:  # --help has been printed
         return 0
-    dependencies.check_opencv()
+    if not VERBS[name].is_for_trouble:
+        dependencies.check_opencv()
     with _missing_packages_told():
         return int(verb.run(args))
 

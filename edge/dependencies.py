@@ -6,7 +6,8 @@ A device takes exactly one of the extras [headless], [window] and [legacy]: a TF
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
 
 from edge.errors import DependencyError
 
@@ -28,6 +29,8 @@ OPENCV_BUILDS = (
 
 def installed(names: Iterable[str]) -> dict[str, str]:
     """Those of the named distributions that are installed, with their versions."""
+    from importlib.metadata import PackageNotFoundError, version  # takes 15 ms to import, and few starts need it
+
     found = {}
     for name in names:
         try:
@@ -39,13 +42,21 @@ def installed(names: Iterable[str]) -> dict[str, str]:
 
 def check_opencv() -> None:
     """Raises DependencyError when two builds of OpenCV are installed at once."""
-    builds = installed(OPENCV_BUILDS)
+    builds = installed(OPENCV_BUILDS) if _may_have_several() else {}
     if len(builds) > 1:
         both = " and ".join(f"{name} {number}" for name, number in builds.items())
         raise DependencyError(
             f"{both} are installed and overwrite each other; expected one; remove all: "
             f"pip uninstall {' '.join(builds)}; then {ONE_EXTRA}"
         )
+
+
+def _may_have_several() -> bool:
+    """Whether several builds of OpenCV have left their records beside the module; cheap, as every start asks it."""
+    module = find_spec("cv2")
+    if module is None or module.origin is None:
+        return True  # removing one of two may have taken the module along
+    return len(list(Path(module.origin).parents[1].glob("opencv_*.dist-info"))) > 1
 
 
 def unusable(error: ImportError) -> DependencyError:

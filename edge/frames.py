@@ -1,9 +1,9 @@
-"""Frames, and the four kinds of source that deliver them; `edge.source` opens the right one.
+"""Frames, and the kinds of source that need no thread; `edge.source` opens the right one.
 
 Out: `Frame`s, BGR uint8 (H, W, 3), each stamped with the second of its capture.
 
-From a camera or a stream the newest frame wins: a thread grabs all the time into a slot that holds one frame, so
-nothing queues and an answer is always about now. A file is read frame by frame, unless it is to play in real time.
+A file is read frame by frame, unless it is to play in real time. From a camera or a stream the newest frame wins:
+see `edge.grabber` and `edge.watchdog`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ import numpy as np
 
 from edge.errors import PhotoError, SourceError
 from edge.geometry import Picture, read_photo
+from edge.roi import WHOLE, Roi
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], object]
 
-STALL_S = 10.0  # a camera may take seconds to adapt to the light, none takes ten
-FAILED_READS = 5  # in a row; a USB camera may deliver a torn frame or two when it starts
+DAMAGED_FRAMES = 5  # in a row; after that a video is at its end
 USUAL_FPS = 25.0  # for a video that does not say
 FASTEST_FPS = 1000.0  # above this, and below 1, the number in the file is a fault
 TEST_FPS = 30.0
-WAIT_SLICE_S = 0.1  # how soon a waiting read notices that it should stop
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +40,18 @@ class Frame:
     number: int  # from 0 in its source, frames that were dropped included
     captured_at: float  # seconds on the source's clock
     name: str  # the photo within its folder, else the name of the source
+    roi: Roi = WHOLE  # the region that is looked at
+
+    @property
+    def seen_bgr(self) -> Picture:
+        """The region that is looked at, a view (h, w, 3); the model sees its centre square."""
+        return self.image_bgr if self.roi is WHOLE else self.roi.crop(self.image_bgr)
+
+    @property
+    def square(self) -> tuple[int, int, int]:
+        """(top, left, side) of what the model sees, in pixels of `image_bgr`."""
+        height, width = self.image_bgr.shape[:2]
+        return self.roi.square(height, width)
 
 
 class Source(Protocol):
@@ -57,8 +68,12 @@ class Source(Protocol):
         """Frames that a newer one replaced before they were read."""
 
     @property
+    def reopened(self) -> int:
+        """Times that it was opened again after it had failed."""
+
+    @property
     def warnings(self) -> Sequence[str]:
-        """What was left out so far, one line each."""
+        """What was left out so far, or is not as it was asked for, one line each."""
 
     def read(self, stop: threading.Event | None = None) -> Frame | None:
         """The next frame; None at the end, or once `stop` is set. Raises SourceError if the source has gone."""
@@ -67,7 +82,7 @@ class Source(Protocol):
 
 
 class Capture(Protocol):
-    """The part of cv2.VideoCapture that is used here."""
+    """The part of cv2.VideoCapture that is used here; `grab` and `retrieve` may also raise SourceError."""
 
     def grab(self) -> bool: ...
     def retrieve(self) -> tuple[bool, Any]: ...
@@ -78,7 +93,7 @@ class PhotoSource:
     """Photos in order. One that cannot be read is left out with a warning; if none can, SourceError."""
 
     is_live = False
-    dropped = 0
+    dropped = reopened = 0
 
     def __init__(self, name: str, photos: Sequence[tuple[Path, str]], *, clock: Clock = time.monotonic) -> None:
         self.name = name
@@ -89,7 +104,7 @@ class PhotoSource:
 
     def read(self, stop: threading.Event | None = None) -> Frame | None:
         for path, name in self._photos:
-            if _is_set(stop):
+            if is_set(stop):
                 return None
             try:
                 image = read_photo(path)
@@ -115,7 +130,7 @@ class VideoSource:
     """A video file, every frame in order."""
 
     is_live = False
-    dropped = 0
+    dropped = reopened = 0
     warnings: Sequence[str] = ()
 
     def __init__(self, name: str, capture: Capture, *, clock: Clock = time.monotonic) -> None:
@@ -126,9 +141,9 @@ class VideoSource:
         self._delivered = 0
 
     def read(self, stop: threading.Event | None = None) -> Frame | None:
-        if _is_set(stop):
+        if is_set(stop):
             return None
-        for _ in range(FAILED_READS):  # a damaged frame in the middle is not the end
+        for _ in range(DAMAGED_FRAMES):  # one in the middle is not the end
             if not self._capture.grab():
                 break
             has_image, image = self._capture.retrieve()
@@ -142,88 +157,6 @@ class VideoSource:
 
     def close(self) -> None:
         self._capture.release()
-
-
-class NewestSource:
-    """A camera, a stream, or a file in real time: a thread grabs, one slot holds the newest frame.
-
-    `may_end` tells a file, whose end is its end, from a camera, whose end is a failure.
-    """
-
-    is_live = True
-    warnings: Sequence[str] = ()
-
-    def __init__(
-        self,
-        name: str,
-        capture: Capture,
-        *,
-        may_end: bool = False,
-        stall_s: float = STALL_S,
-        clock: Clock = time.monotonic,
-    ) -> None:
-        self.name = name
-        self.dropped = 0
-        self._capture = capture
-        self._may_end = may_end
-        self._stall_s = stall_s
-        self._clock = clock
-        self._changed = threading.Condition()
-        self._slot: Frame | None = None
-        self._grabbed = 0
-        self._has_ended = False
-        self._is_closing = False
-        self._thread = threading.Thread(target=self._grab_all, name=f"grab {name}", daemon=True)
-        self._thread.start()
-
-    def read(self, stop: threading.Event | None = None) -> Frame | None:
-        with self._changed:
-            waited_from = self._clock()
-            while self._slot is None and not self._has_ended and not self._is_closing and not _is_set(stop):
-                self._changed.wait(min(WAIT_SLICE_S, self._stall_s))
-                if self._slot is None and self._clock() - waited_from >= self._stall_s:
-                    raise SourceError(f"{self.name}: no frame for {self._stall_s:g} s; check cable and network")
-            if self._is_closing or _is_set(stop):
-                return None
-            frame, self._slot = self._slot, None
-        if frame is None and not self._may_end:
-            raise SourceError(f"{self.name}: ended after {self._grabbed} frames; check that it is still there")
-        return frame
-
-    def close(self) -> None:
-        with self._changed:
-            self._is_closing = True
-            self._changed.notify_all()
-        # The thread releases the capture: to do so here, while it is inside a read, crashes OpenCV.
-        self._thread.join(timeout=2.0)
-
-    def _grab_all(self) -> None:
-        failed = 0
-        try:
-            while not self._is_closing and failed < FAILED_READS:
-                failed = 0 if self._grab_one() else failed + 1
-        finally:
-            self._capture.release()
-            with self._changed:
-                self._has_ended = True
-                self._changed.notify_all()
-
-    def _grab_one(self) -> bool:
-        if not self._capture.grab():
-            return False
-        captured_at = self._clock()  # before the picture is decoded
-        try:
-            has_image, image = self._capture.retrieve()
-        except cv2.error:  # a torn frame that cannot be converted
-            return False
-        if not has_image:
-            return False
-        with self._changed:
-            self.dropped += self._slot is not None
-            self._slot = Frame(np.asarray(image, np.uint8), self._grabbed, captured_at, self.name)
-            self._grabbed += 1
-            self._changed.notify_all()
-        return True
 
 
 class PacedCapture:
@@ -256,6 +189,7 @@ class PatternSource:
 
     name = "test"
     is_live = True
+    reopened = 0
     warnings: Sequence[str] = ()
 
     def __init__(self, size_wh: tuple[int, int], *, clock: Clock = time.monotonic, sleep: Sleep = time.sleep) -> None:
@@ -271,7 +205,7 @@ class PatternSource:
         self._size_wh = size_wh
 
     def read(self, stop: threading.Event | None = None) -> Frame | None:
-        if _is_set(stop):
+        if is_set(stop):
             return None
         wait_s = self._started_at + self._next / TEST_FPS - self._clock()
         if wait_s > 0:
@@ -297,5 +231,6 @@ class PatternSource:
         """Nothing is held."""
 
 
-def _is_set(stop: threading.Event | None) -> bool:
+def is_set(stop: threading.Event | None) -> bool:
+    """Whether there is such an event, and it has happened."""
     return stop is not None and stop.is_set()

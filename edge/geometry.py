@@ -22,6 +22,7 @@ from edge.errors import PhotoError
 Picture = NDArray[np.uint8]
 
 RULE = "centre-square/area-whole-factor/bilinear"
+QUICK_FACTORS = (3, 5)  # averages of all places, some then picked: the same bits (no n/9 or n/25 is a tie), sooner
 SMALLEST_SIDE = 8  # pixels; below this a "photo" is a tracking pixel or an icon
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
@@ -85,6 +86,9 @@ def _whole_factor_area(frame: Picture, size: int) -> Picture:
         return frame
     trimmed = frame[: height // factor * factor, : width // factor * factor]
     shrunk_wh = (width // factor, height // factor)
+    if factor in QUICK_FACTORS:
+        averages = cv2.blur(trimmed, (factor, factor), anchor=(0, 0))
+        return np.asarray(cv2.resize(averages, shrunk_wh, interpolation=cv2.INTER_NEAREST), np.uint8)
     return np.asarray(cv2.resize(trimmed, shrunk_wh, interpolation=cv2.INTER_AREA), np.uint8)
 
 

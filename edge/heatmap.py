@@ -1,6 +1,7 @@
 """Where in the picture an answer comes from: a class evidence map as a heat map over its frame.
 
-In:  BGR uint8 (H, W, 3), and the evidence for one label, float32 (h, w), a coarse grid over the frame's centre square.
+In:  BGR uint8 (H, W, 3), and the evidence for one label, float32 (h, w), a coarse grid over the square that was seen:
+     the frame's centre square, or that of its region of interest.
 Out: a copy of the frame with the map over the square that the model saw.
 
 The map's average is the label's logit before anything scales it, so only what is above 0 speaks for the label. Colours
@@ -30,16 +31,21 @@ def label_evidence(result: Result, name: str) -> NDArray[np.float32]:
     return result.evidence[..., int(result.probabilities.argmax())]
 
 
-def draw_heatmap(frame_bgr: Picture, evidence: NDArray[np.float32]) -> Picture:
-    """Return a copy of `frame_bgr` with the evidence (h, w) over its centre square, and the square's outline."""
+def draw_heatmap(
+    frame_bgr: Picture, evidence: NDArray[np.float32], square: tuple[int, int, int] | None = None
+) -> Picture:
+    """Return a copy of `frame_bgr` with the evidence (h, w) over `square`, and the square's outline.
+
+    `square` is (top, left, side) in pixels, as `Frame.square` has it; None is the centre square.
+    """
     canvas = frame_bgr.copy()
-    top, left, side = centre_square(*frame_bgr.shape[:2])
-    square = canvas[top : top + side, left : left + side]
+    top, left, side = square = square or centre_square(*frame_bgr.shape[:2])
+    seen = canvas[top : top + side, left : left + side]
     heat = cv2.resize(_relative(evidence), (side, side), interpolation=cv2.INTER_LINEAR)
     colours = cv2.applyColorMap(np.asarray(heat * 255, np.uint8), cv2.COLORMAP_TURBO)
     opacity = np.asarray(heat * STRENGTH, np.float32)
-    square[:] = cv2.blendLinear(colours, np.ascontiguousarray(square), opacity, 1 - opacity)
-    draw_crop(canvas, GREEN, len(square) / DESIGN_SIDE)
+    seen[:] = cv2.blendLinear(colours, np.ascontiguousarray(seen), opacity, 1 - opacity)
+    draw_crop(canvas, square, GREEN, side / DESIGN_SIDE)
     return canvas
 
 

@@ -9,7 +9,6 @@ workstation, `flora export RUN --device-table pi4.json`. Nothing of it needs Ten
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import platform
@@ -22,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.board import Board
 from edge.errors import ModelError
 from edge.interpreter import loaded, runtime_version
 
@@ -149,7 +149,7 @@ def table_text(timings: Timings, device: str | None = None) -> str:
     """The JSON of a device's table, a line for each layer or network."""
     head = {
         "format": FORMAT,
-        "device": device or processor(),
+        "device": device or Board().name(),
         "machine": platform.machine(),
         "runtime": runtime_version(),
         "threads": 1,
@@ -159,17 +159,6 @@ def table_text(timings: Timings, device: str | None = None) -> str:
         {"ms": _rounded(one.ms), "layers": [astuple(layer) for layer in one.layers]} for one in timings.networks
     ]
     return json.dumps(head)[:-1] + f', "rows": {_lines(rows)}, "networks": {_lines(networks)}}}\n'
-
-
-def processor(cpuinfo: Path = Path("/proc/cpuinfo"), board: Path = Path("/proc/device-tree/model")) -> str:
-    """What this machine calls itself: its board, else its processor, else its architecture."""
-    with contextlib.suppress(OSError):  # only boards tell
-        return board.read_bytes().decode("utf-8", "replace").strip("\0\n ")
-    lines: list[str] = []
-    with contextlib.suppress(OSError):  # only Linux tells
-        lines = cpuinfo.read_text("utf-8", "replace").splitlines()
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(named, "") or platform.machine()
 
 
 def _lines(rows: Sequence[Any]) -> str:

@@ -3,7 +3,8 @@
 In:  a classifier (frame BGR uint8 (H, W, 3) -> Answer), a Source, any number of Sinks.
 Out: a LiveSummary: frames a second, p50/p95/p99 of each stage in milliseconds, what was seen and how it ended.
 
-However it ends, the source and every sink are closed.
+However it ends, the source and every sink are closed. Sinks of a live source are served by threads of their own
+(edge/outlets.py): none of them can hold the loop.
 """
 
 from __future__ import annotations
@@ -12,30 +13,34 @@ import contextlib
 import signal
 import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Protocol
 
-import numpy as np
-
 from edge.errors import FloraError, OutputError, UsageError
+from edge.events import COOL_AGAIN, NO_PICTURE, STARTED, STOPPED, THROTTLED, Event
 from edge.frames import Frame, Source
 from edge.geometry import Picture
+from edge.health import Health
+from edge.monitor import LiveSummary, Monitor, Vitals
 from edge.options import option
+from edge.outlets import Outlets, first_error
+from edge.roi import WHOLE, Roi
+from edge.sightings import Sightings
 from edge.sinks import Sink
 from edge.smoothing import Answer, Decision, Smoother
 
-__all__ = ["Decision", "LiveConfig", "LiveSummary", "Percentiles", "run_live", "stop_on_signals"]
+__all__ = ["Decision", "Live", "LiveConfig", "LiveSummary", "run_live", "stop_on_signals"]
 
 Clock = Callable[[], float]
 Sleep = Callable[[float], object]
+Gate = Callable[[Frame], bool]
 
 LIVE_SMOOTHING_S = 0.5
-WARM_UP_FRAMES = 1  # the first invoke also lays out memory: counted, but not timed
-TIMED_FRAMES = 10_000  # the last so many are timed, so that months of running take no more memory than minutes
 SLEEP_SLICE_S = 0.05  # how soon a pause notices that it should stop
+VITALS_EVERY_S = 5.0
+THROTTLED_SHARE = 0.5  # of the time is spent working while the board lowers its clock, so that it can cool
 
 
 class Classify(Protocol):
@@ -54,6 +59,9 @@ class LiveConfig:
         None, "average the answers over about this many seconds; 0 turns it off (default: 0.5 live, 0 for files)"
     )
     hysteresis: float = option(0.1, "with smoothing: lead in probability that another label needs to take over")
+    roi: str | None = option(
+        None, "look at this region only: x1,y1,x2,y2 as shares of width and height", metavar="X1,Y1,X2,Y2"
+    )
 
     def __post_init__(self) -> None:
         if self.frames is not None and self.frames < 1:
@@ -64,96 +72,11 @@ class LiveConfig:
             raise UsageError(f"--smoothing-s is {self.smoothing_s:g}; expected 0 or more seconds")
         if not 0 <= self.hysteresis < 1:
             raise UsageError(f"--hysteresis is {self.hysteresis:g}; expected at least 0 and less than 1")
+        self.region  # noqa: B018  raises what is wrong with it
 
-
-@dataclass(frozen=True)
-class Percentiles:
-    """Of a time in milliseconds."""
-
-    p50: float
-    p95: float
-    p99: float
-
-    @classmethod
-    def of(cls, samples_ms: Iterable[float]) -> Percentiles | None:
-        """None where there is nothing to sum up."""
-        values = np.fromiter(samples_ms, np.float64)
-        return cls(*np.percentile(values, (50, 95, 99)).tolist()) if values.size else None
-
-    def __str__(self) -> str:
-        return f"{self.p50:.1f}/{self.p95:.1f}/{self.p99:.1f}"
-
-
-@dataclass(frozen=True)
-class LiveSummary:
-    """What a run amounted to. The times leave out the first frame and look back over the last 10 000."""
-
-    frames: int  # classified
-    seconds: float  # from the first decision to the last
-    fps: float | None  # (frames - 1) / seconds
-    dropped: int  # frames that a newer one replaced
-    label_changes: int  # between one decision and the next, "unknown" being a label
-    label_counts: dict[str, int]  # most frequent first
-    wait_ms: Percentiles | None  # for the frame
-    geometry_ms: Percentiles | None
-    invoke_ms: Percentiles | None
-    age_ms: Percentiles | None  # capture to answer
-    warnings: tuple[str, ...]  # of the source: what was left out
-    error: FloraError | None  # why the run broke off; None if it ended as it should
-
-    def lines(self) -> list[str]:
-        """For a person."""
-        rate = f", {self.fps:.1f} frames/s" if self.fps is not None else ""
-        seen = ", ".join(f"{label} {count}" for label, count in self.label_counts.items()) or "nothing"
-        lines = [
-            f"{self.frames} frames in {self.seconds:.1f} s{rate}; {self.dropped} dropped for newer ones",
-            f"seen: {seen}; {self.label_changes} changes",
-        ]
-        stages = {"wait": self.wait_ms, "geometry": self.geometry_ms, "invoke": self.invoke_ms, "age": self.age_ms}
-        times = "  ".join(f"{name} {percentiles}" for name, percentiles in stages.items() if percentiles)
-        return [*lines, f"ms p50/p95/p99: {times}"] if times else lines
-
-
-@dataclass
-class _Tally:
-    """What the loop adds up on its way; bounded, whatever the length of the run."""
-
-    frames: int = 0
-    first_at: float = 0.0
-    last_at: float = 0.0
-    last_shown: str | None = None
-    label_changes: int = 0
-    label_counts: Counter[str] = field(default_factory=Counter)
-    times_ms: deque[tuple[float, float, float, float]] = field(default_factory=lambda: deque(maxlen=TIMED_FRAMES))
-
-    def add(self, decision: Decision, at: float) -> None:
-        self.first_at = self.first_at if self.frames else at
-        self.last_at = at
-        self.frames += 1
-        self.label_counts[decision.shown] += 1
-        self.label_changes += self.last_shown not in (None, decision.shown)
-        self.last_shown = decision.shown
-        if self.frames > WARM_UP_FRAMES:
-            result = decision.result
-            self.times_ms.append((decision.wait_ms, result.geometry_ms, result.invoke_ms, decision.age_ms))
-
-    def summary(self, source: Source, error: FloraError | None) -> LiveSummary:
-        seconds = self.last_at - self.first_at
-        wait, geometry, invoke, age = (Percentiles.of(times[i] for times in self.times_ms) for i in range(4))
-        return LiveSummary(
-            frames=self.frames,
-            seconds=seconds,
-            fps=(self.frames - 1) / seconds if seconds > 0 else None,
-            dropped=source.dropped,
-            label_changes=self.label_changes,
-            label_counts=dict(self.label_counts.most_common()),
-            wait_ms=wait,
-            geometry_ms=geometry,
-            invoke_ms=invoke,
-            age_ms=age,
-            warnings=tuple(source.warnings),
-            error=error,
-        )
+    @property
+    def region(self) -> Roi:
+        return Roi.parse(self.roi) if self.roi is not None else WHOLE
 
 
 def run_live(
@@ -166,105 +89,190 @@ def run_live(
     clock: Clock = time.monotonic,
     sleep: Sleep = time.sleep,
     wall: Clock = time.time,
+    gate: Gate | None = None,
+    in_step: bool = False,
 ) -> LiveSummary:
-    """Classify frames until the source ends, `config.frames` are done, `stop` is set, or a source or sink fails.
+    """One run of a Live that nobody needs to ask how it is doing."""
+    live = Live(config, stop=stop, clock=clock, sleep=sleep, wall=wall)
+    return live.run(classifier, source, sinks, gate=gate, in_step=in_step)
 
-    `clock` must be the source's. A FloraError, or an OSError of a sink, ends the run and is returned in the summary,
-    so that what was measured is not lost: whoever calls must look at `summary.error`. A sink whose reader has gone
-    (BrokenPipeError) just ends the run.
+
+class Live:
+    """One run of the loop. `tell` and `health` may be called from any thread, also before it runs.
+
+    A Live comes before its source and its sinks, since those need its `tell` and its `health`.
     """
-    tally = _Tally()
-    stop = stop or threading.Event()
-    error: FloraError | None = None
-    try:
-        loop = _Loop(classifier, source, config or LiveConfig(), stop, clock, sleep, wall)
-        error = _publish(loop.decisions(tally), sinks)
-    finally:
-        error = _close(source, sinks, error)
-    return tally.summary(source, error)
 
+    def __init__(
+        self,
+        config: LiveConfig | None = None,
+        *,
+        stop: threading.Event | None = None,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = time.sleep,
+        wall: Clock = time.time,
+        vitals: Callable[[], Vitals] = Vitals,
+    ) -> None:
+        """`clock` must be the source's; `vitals` reads how the machine is doing, every few seconds."""
+        self.config, self.stop = config or LiveConfig(), stop or threading.Event()
+        self._clock, self._sleep, self._wall, self._read_vitals = clock, sleep, wall, vitals
+        self._monitor = Monitor(clock, wall)
+        self._sightings = Sightings()
+        self._outlets = Outlets((), is_live=False, on_gone=self.stop.set)  # until it runs
+        self._source: Source | None = None
+        self._classifier: Classify = _nothing
+        self._gate: Gate | None = None
+        self._vitals_at = float("-inf")
 
-def _publish(decisions: Iterator[tuple[Decision, Frame]], sinks: Sequence[Sink]) -> FloraError | None:
-    try:
-        for decision, frame in decisions:
-            for sink in sinks:
-                sink.show(decision, frame)
-    except FloraError as error:
-        return error
-    except BrokenPipeError:
-        return None
-    except OSError as error:
-        return OutputError(f"an output failed ({error.strerror or error}); the run has stopped")
-    return None
+    def tell(self, event: Event) -> None:
+        """Pass on what happened; before the run has begun there is nobody to tell."""
+        self._monitor.note(event)
+        if event.kind == NO_PICTURE and not event.is_update:
+            self._tell_all(self._sightings.end())
+        self._outlets.tell(event)
 
+    def health(self) -> Health:
+        classifier, outputs = self._classifier, self._outlets.health()
+        return self._monitor.health(
+            getattr(classifier, "name", ""), getattr(classifier, "labels", ()), self._source, outputs
+        )
 
-def _close(source: Source, sinks: Sequence[Sink], error: FloraError | None) -> FloraError | None:
-    """Close everything, whatever fails; return the first error there was."""
-    for close in (*(sink.close for sink in sinks), source.close):
+    def lost(self, output: str) -> int:
+        """How many decisions the sink of that name did not get."""
+        found = self._outlets.health().get(output)
+        return found.lost if found else 0
+
+    def run(
+        self,
+        classifier: Classify,
+        source: Source,
+        sinks: Sequence[Sink],
+        *,
+        gate: Gate | None = None,
+        in_step: bool = False,
+    ) -> LiveSummary:
+        """Classify frames until the source ends, `config.frames` are done, or `stop` is set.
+
+        A FloraError of the source ends the run and is returned in the summary, so that what was measured is not lost:
+        whoever calls must look at `summary.error`. So does an error of a sink, where the source is a file; from a
+        live one the sink is tried again. A sink whose reader has gone (BrokenPipeError) just ends the run. Where
+        `gate` finds that nothing moved in a frame, the last answer holds. `in_step` serves sinks as those of a file:
+        for a replay, which is faster than they may be.
+        """
+        self._classifier, self._source, self._gate = classifier, source, gate
+        self._outlets = Outlets(sinks, is_live=source.is_live and not in_step, on_gone=self.stop.set, wall=self._wall)
+        errors: list[FloraError | None] = []
+        with contextlib.ExitStack() as last:  # each of these is done, whatever becomes of the others
+            last.callback(lambda: errors.append(self._outlets.close()))
+            last.callback(lambda: errors.append(_closing_error(source)))
+            last.callback(self._monitor.end)
+            errors.append(self._publish(source))
+        return self._monitor.summary(source, self._outlets.health(), first_error(*errors))
+
+    def _publish(self, source: Source) -> FloraError | None:
+        """Everything between opening and closing; what ended it, if that is an error."""
+        error: FloraError | None = None
+        self._tell_if_live(STARTED, f"watching {source.name}", source=source.name)
         try:
-            close()
+            for decision, frame in self._decisions(source):
+                self._outlets.show(decision, frame)
+                if source.is_live:
+                    self._tell_all(self._sightings.add(decision))
+        except FloraError as found:
+            error = found
         except BrokenPipeError:
-            continue  # its reader has gone, as above
-        except FloraError as closing_error:
-            error = error or closing_error
-        except OSError as closing_error:
-            error = error or OutputError(f"an output could not be finished ({closing_error.strerror or closing_error})")
-    return error
+            return None
+        except OSError as found:
+            return OutputError(f"an output failed ({found.strerror or found}); the run has stopped")
+        self._tell_all(self._sightings.end())
+        self._tell_if_live(STOPPED, str(error or f"after {self._monitor.frames} frames"), reason=error and str(error))
+        return error
 
-
-@dataclass(frozen=True)
-class _Loop:
-    """Source and classifier, as a stream of decisions."""
-
-    classifier: Classify
-    source: Source
-    config: LiveConfig
-    stop: threading.Event
-    clock: Clock
-    sleep: Sleep
-    wall: Clock
-
-    def decisions(self, tally: _Tally) -> Iterator[tuple[Decision, Frame]]:
-        smoother = Smoother(self._smoothing_s(), self.config.hysteresis)
-        next_at = self.clock()
-        while not self._is_over(tally.frames):
+    def _decisions(self, source: Source) -> Iterator[tuple[Decision, Frame]]:
+        smoother = Smoother(self._smoothing_s(source), self.config.hysteresis)
+        region, last, next_at = self.config.region, None, self._clock()
+        while not self._is_over():
             self._pause_until(next_at)
-            asked_at = self.clock()
-            next_at = asked_at + (1 / self.config.max_fps if self.config.max_fps else 0.0)
-            frame = self.source.read(self.stop)
+            asked_at = self._clock()
+            frame = source.read(self.stop)
             if frame is None:
                 return
-            decision = self._decide(frame, (self.clock() - asked_at) * 1000, smoother)
-            tally.add(decision, self.clock())
-            yield decision, frame
+            frame = frame if region is WHOLE else replace(frame, roi=region)
+            read_at = self._clock()
+            last = self._decide(frame, (read_at - asked_at) * 1000, smoother, last)
+            self._monitor.add(last, frame.captured_at)
+            yield last, frame
+            next_at = asked_at + self._pace_s(self._clock() - read_at)
 
-    def _is_over(self, frames: int) -> bool:
-        return self.stop.is_set() or (self.config.frames is not None and frames >= self.config.frames)
-
-    def _smoothing_s(self) -> float:
-        if self.config.smoothing_s is not None:
-            return self.config.smoothing_s
-        return LIVE_SMOOTHING_S if self.source.is_live else 0.0
-
-    def _pause_until(self, at: float) -> None:
-        # In slices of plain sleep: waiting on the event could deadlock with the signal handler that sets it.
-        while not self.stop.is_set() and (left_s := at - self.clock()) > 0:
-            self.sleep(min(left_s, SLEEP_SLICE_S))
-
-    def _decide(self, frame: Frame, wait_ms: float, smoother: Smoother) -> Decision:
-        result = self.classifier(frame.image_bgr)
+    def _decide(self, frame: Frame, wait_ms: float, smoother: Smoother, last: Decision | None) -> Decision:
+        is_held = self._gate is not None and self._gate(frame) and last is not None
+        result = last.result if is_held and last else self._classifier(frame.seen_bgr)
+        if last and result.labels != last.result.labels:  # another model has taken over
+            smoother.reset()
         probabilities, index = smoother.update(result.probabilities, frame.captured_at)
         return Decision(
-            time=self.wall(),
-            source=self.source.name,
+            time=self._wall(),
+            source=self._source.name if self._source else "",
             frame=frame.number,
             name=frame.name,
             result=result,
             probabilities=probabilities,
             index=index,
             wait_ms=wait_ms,
-            age_ms=(self.clock() - frame.captured_at) * 1000,
+            age_ms=(self._clock() - frame.captured_at) * 1000,
+            is_held=is_held,
         )
+
+    def _is_over(self) -> bool:
+        return self.stop.is_set() or (self.config.frames is not None and self._monitor.frames >= self.config.frames)
+
+    def _smoothing_s(self, source: Source) -> float:
+        if self.config.smoothing_s is not None:
+            return self.config.smoothing_s
+        return LIVE_SMOOTHING_S if source.is_live else 0.0
+
+    def _pace_s(self, worked_s: float) -> float:
+        """From one frame to the next: as --max-fps has it, and longer while the board is too hot."""
+        self._look_at_the_board()
+        least = 1 / self.config.max_fps if self.config.max_fps else 0.0
+        return max(least, worked_s / THROTTLED_SHARE) if self._monitor.vitals.is_throttled else least
+
+    def _look_at_the_board(self) -> None:
+        if self._clock() - self._vitals_at < VITALS_EVERY_S:
+            return
+        self._vitals_at = self._clock()
+        before, self._monitor.vitals = self._monitor.vitals, self._read_vitals()
+        is_throttled = self._monitor.vitals.is_throttled
+        if is_throttled and not before.is_throttled:
+            self._tell_if_live(THROTTLED, "the board lowers its clock; working half of the time until it is cool again")
+        elif before.is_throttled and not is_throttled:
+            self._tell_if_live(COOL_AGAIN, "the board is cool again")
+
+    def _pause_until(self, at: float) -> None:
+        # In slices of plain sleep: waiting on the event could deadlock with the signal handler that sets it.
+        while not self.stop.is_set() and (left_s := at - self._clock()) > 0:
+            self._sleep(min(left_s, SLEEP_SLICE_S))
+
+    def _tell_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self._outlets.tell(event)
+
+    def _tell_if_live(self, kind: str, text: str, **data: object) -> None:
+        if self._source is not None and self._source.is_live:
+            self._outlets.tell(Event(kind, self._wall(), text, data))
+
+
+def _closing_error(source: Source) -> FloraError | None:
+    try:
+        source.close()
+    except FloraError as error:
+        return error
+    return None
+
+
+def _nothing(frame_bgr: Picture) -> Answer:
+    """Stands for the classifier before there is one."""
+    raise AssertionError("asked before it ran")
 
 
 @contextlib.contextmanager

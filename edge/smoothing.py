@@ -52,6 +52,12 @@ class Decision:
     index: int  # which label is held, after smoothing
     wait_ms: float  # spent waiting for the frame (decoding it, where the source is a file)
     age_ms: float  # from the capture of the frame to the answer
+    is_held: bool = False  # nothing moved, so the answer is that of an earlier frame
+
+    @property
+    def captured(self) -> float:
+        """When the frame was captured, seconds since the epoch."""
+        return self.time - self.age_ms / 1000
 
     @property
     def label(self) -> str:

@@ -1,25 +1,29 @@
 """Open what a name names: one string in, a `Source` of frames out.
 
-In:  a camera number ("0"), a video file, a picture, a folder, a glob ("photos/*.jpg"), an http(s):// or rtsp://
-     address, or "test" (a moving pattern without end).
+In:  a camera number ("0") or device ("/dev/video0", or a link to it), "picamera" or "picamera:1", a video file, a
+     picture, a folder, a glob ("photos/*.jpg"), an http(s):// or rtsp(s):// address, or "test" (a moving pattern).
 Out: a Source (see `edge.frames`), or SourceError in one line that says what was found instead.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 
+from edge.address import STREAM_SCHEMES, checked_address, shown_name
+from edge.camera import CameraInfo, camera_number, cameras, differences, watched_camera
 from edge.errors import SourceError, UsageError
 from edge.frames import (
-    STALL_S,
+    FASTEST_FPS,
+    Capture,
     Clock,
     Frame,
-    NewestSource,
     PacedCapture,
     PatternSource,
     PhotoSource,
@@ -28,14 +32,47 @@ from edge.frames import (
     VideoSource,
 )
 from edge.geometry import PHOTO_SUFFIXES
+from edge.grabber import RealtimeSource
+from edge.opencv import FreshCapture, open_stream, open_video, quieten_opencv
+from edge.watchdog import FREEZE_S, STALL_S, Patience, Tell, WatchedSource, ignore
 
-__all__ = ["Frame", "Source", "open_source", "open_video", "quieten_opencv", "shown_name"]
+__all__ = [
+    "CameraInfo",
+    "Frame",
+    "Source",
+    "cameras",
+    "open_source",
+    "open_video",
+    "quieten_opencv",
+    "shown_name",
+]
 
-STREAM_SCHEMES = frozenset({"http", "https", "rtsp", "rtsps"})
-KINDS = "a camera number, a video, a picture, a folder, a glob, an http(s):// or rtsp:// address, or test"
+KINDS = "a camera number, a video, a picture, a folder, a glob, an http(s):// or rtsp:// address, picamera, or test"
 TEST_SIZE_WH = (640, 480)
 WILDCARDS = "*?["
-SILENT = 0  # the level of OpenCV's log that says nothing
+
+C = TypeVar("C", bound=Capture)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a source was asked for besides its name."""
+
+    realtime: bool
+    size_wh: tuple[int, int] | None
+    fps: float | None
+    max_fps: float | None
+    patience: Patience
+    tell: Tell
+    clock: Clock
+    sleep: Sleep
+    wall: Clock
+
+    def __post_init__(self) -> None:
+        if self.size_wh is not None and min(self.size_wh) < 1:
+            raise UsageError(f"--camera-size is {self.size_wh[0]}x{self.size_wh[1]}; expected pixels, as 1280x720")
+        if self.fps is not None and not 0 < self.fps <= FASTEST_FPS:
+            raise UsageError(f"--camera-fps is {self.fps:g}; expected more than 0 and at most {FASTEST_FPS:g}")
 
 
 def open_source(
@@ -43,57 +80,143 @@ def open_source(
     *,
     realtime: bool = False,
     size_wh: tuple[int, int] | None = None,
+    fps: float | None = None,
+    max_fps: float | None = None,
     stall_s: float = STALL_S,
+    freeze_s: float = FREEZE_S,
+    give_up_after_s: float | None = None,
+    tell: Tell = ignore,
     clock: Clock = time.monotonic,
     sleep: Sleep = time.sleep,
+    wall: Clock = time.time,
 ) -> Source:
     """Open what `spec` names (the module says what it may be). Raises SourceError, one line, if it cannot be.
 
-    `realtime` plays a video at its own rate; `size_wh` asks a camera, or the test pattern, for that size in pixels.
+    `realtime` plays a video at its own rate; `size_wh` (pixels) and `fps` are asked of a camera, the size also of the
+    test pattern. Whoever reads at most `max_fps` frames a second spares the others their decoding. Cameras and streams
+    are watched: see `edge.watchdog` for `stall_s`, `freeze_s`, `give_up_after_s` and what is told; with
+    `give_up_after_s` one that is not there yet is waited for.
     """
+    patience = Patience(stall_s, freeze_s, give_up_after_s)
+    asked = _Asked(realtime, size_wh, fps, max_fps, patience, tell, clock, sleep, wall)
     scheme = spec.partition("://")[0].lower() if "://" in spec else ""
-    camera = re.fullmatch(r"(?:/dev/video)?(\d{1,3})", spec)
-    if size_wh and not (camera or spec == "test"):
-        raise UsageError(f"{shown_name(spec)} has its own size; only a camera or the test pattern can be given one")
-    if camera:
-        return NewestSource(f"camera {camera[1]}", _open_camera(int(camera[1]), size_wh), stall_s=stall_s, clock=clock)
+    number = camera_number(spec)
+    picamera = re.fullmatch(r"picamera(?::(\d{1,2}))?", spec, re.ASCII)
+    _refuse_what_it_cannot(spec, asked, is_camera=number is not None or picamera is not None)
+    if number is not None:
+        return _camera(number, asked)
+    if picamera:
+        return _picamera(int(picamera[1] or 0), asked)
     if spec == "test":
         return PatternSource(size_wh or TEST_SIZE_WH, clock=clock, sleep=sleep)
     if scheme in STREAM_SCHEMES:
-        capture = _open_stream(spec, stall_s)
-        # Only a file on a server knows how many frames it has; grabbed like a stream it would race past.
-        if capture.get(cv2.CAP_PROP_FRAME_COUNT) <= 0:
-            return NewestSource(shown_name(spec), capture, stall_s=stall_s, clock=clock)
-        return _video_source(shown_name(spec), capture, realtime, clock, sleep)
+        return _stream(checked_address(spec), asked)
     if scheme:
-        raise SourceError(f"{shown_name(spec)}: {scheme}:// is not supported; expected {KINDS}")
-    return _open_path(spec, realtime, clock, sleep)
+        raise SourceError(f"{shown_name(spec)}: {shown_name(scheme)}:// is not supported; expected {KINDS}")
+    return _open_path(spec, asked)
 
 
-def shown_name(spec: str) -> str:
-    """The name of a source as it may be shown and logged: an address without its user and password."""
-    return re.sub(r"://[^/?#]*@", "://", spec)
+def _refuse_what_it_cannot(spec: str, asked: _Asked, is_camera: bool) -> None:
+    if asked.size_wh and not (is_camera or spec == "test"):
+        raise UsageError(f"{shown_name(spec)} has its own size; only a camera or the test pattern can be given one")
+    if asked.fps and not is_camera:
+        raise UsageError(f"{shown_name(spec)} has its own rate; only a camera can be given one; see --max-fps")
 
 
-def _open_path(spec: str, realtime: bool, clock: Clock, sleep: Sleep) -> Source:
+def _camera(number: int, asked: _Asked) -> Source:
+    camera = watched_camera(number, asked.size_wh, asked.fps)
+    first = _first(camera.open, asked)
+    warnings = [] if isinstance(first, SourceError) else differences(first, asked.size_wh, asked.fps)
+    return _watched(f"camera {number}", camera.open, first, asked, warnings)
+
+
+def _picamera(number: int, asked: _Asked) -> Source:
+    from edge.picamera import PicameraCapture  # picamera2 is only on a Raspberry Pi
+
+    def open_once() -> PicameraCapture:
+        return PicameraCapture(number, asked.size_wh, asked.fps)
+
+    first = _first(open_once, asked)
+    warnings = [] if isinstance(first, SourceError) else first.differences(asked.size_wh)
+    return _watched(f"picamera:{number}", open_once, first, asked, warnings)
+
+
+def _stream(address: str, asked: _Asked) -> Source:
+    def open_once() -> cv2.VideoCapture:
+        return open_stream(address, asked.patience.stall_s)
+
+    def open_again() -> Capture:
+        capture = open_once()
+        return _paced(capture, asked) if _is_file(capture) else FreshCapture(capture, asked.clock)
+
+    first = _first(open_once, asked)
+    if isinstance(first, SourceError):
+        return _watched(shown_name(address), open_again, first, asked)
+    if _is_file(first):
+        return _video_source(shown_name(address), first, asked)
+    return _watched(shown_name(address), open_again, FreshCapture(first, asked.clock), asked)
+
+
+def _is_file(capture: cv2.VideoCapture) -> bool:
+    """Only a file on a server knows how many frames it has; grabbed like a stream it would race past."""
+    return bool(capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
+
+
+def _first(open_once: Callable[[], C], asked: _Asked) -> C | SourceError:
+    """The first attempt; its failure is an error, unless there is time to try again."""
+    try:
+        return open_once()
+    except SourceError as error:
+        if asked.patience.give_up_after_s is None:
+            raise
+        return error
+
+
+def _watched(
+    name: str,
+    open_once: Callable[[], Capture],
+    first: Capture | SourceError,
+    asked: _Asked,
+    warnings: Sequence[str] = (),
+) -> Source:
+    return WatchedSource(
+        name,
+        open_once,
+        first=first,
+        patience=asked.patience,
+        rest_s=1 / asked.max_fps if asked.max_fps else 0.0,
+        tell=asked.tell,
+        warnings=warnings,
+        clock=asked.clock,
+        sleep=asked.sleep,
+        wall=asked.wall,
+    )
+
+
+def _open_path(spec: str, asked: _Asked) -> Source:
     path = Path(spec).expanduser()
     if not spec.strip():
         raise SourceError(f"no source was named; expected {KINDS}")
+    if "\0" in spec:
+        raise SourceError(f"{shown_name(spec)}: a null character; expected {KINDS}")
+    name = shown_name(spec)
     if path.is_dir():
-        return PhotoSource(spec, _photos_in(path), clock=clock)
+        return PhotoSource(name, _photos_in(path), clock=asked.clock)
     if path.exists():
         if path.suffix.lower() in PHOTO_SUFFIXES:
-            return PhotoSource(spec, [(path, path.name)], clock=clock)
-        return _video_source(spec, open_video(path), realtime, clock, sleep)
+            return PhotoSource(name, [(path, path.name)], clock=asked.clock)
+        return _video_source(name, open_video(path), asked)
     if any(wildcard in spec for wildcard in WILDCARDS):
-        return PhotoSource(spec, _photos_matching(path), clock=clock)
-    raise SourceError(f"no such file or folder: {spec}; expected {KINDS}")
+        return PhotoSource(name, _photos_matching(path), clock=asked.clock)
+    raise SourceError(f"no such file or folder: {name}; expected {KINDS}")
 
 
 def _photos_in(folder: Path) -> list[tuple[Path, str]]:
     photos = sorted(path for path in folder.rglob("*") if _is_photo(path))
     if not photos:
-        raise SourceError(f"{folder}: no photo in this folder or below; expected JPEG, PNG, BMP, WebP or TIFF files")
+        raise SourceError(
+            f"{shown_name(str(folder))}: no photo in this folder or below; expected JPEG, PNG, BMP, WebP or TIFF files"
+        )
     return [(path, path.relative_to(folder).as_posix()) for path in photos]
 
 
@@ -102,7 +225,9 @@ def _photos_matching(pattern: Path) -> list[tuple[Path, str]]:
     found = Path(*pattern.parts[:fixed]).glob(str(Path(*pattern.parts[fixed:])))
     photos = sorted(path for path in found if _is_photo(path))
     if not photos:
-        raise SourceError(f"{pattern}: matches no photo; expected a pattern such as 'photos/*.jpg', quoted")
+        raise SourceError(
+            f"{shown_name(str(pattern))}: matches no photo; expected a pattern such as 'photos/*.jpg', quoted"
+        )
     return [(path, str(path)) for path in photos]
 
 
@@ -110,63 +235,11 @@ def _is_photo(path: Path) -> bool:
     return path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
 
 
-def _video_source(name: str, capture: cv2.VideoCapture, realtime: bool, clock: Clock, sleep: Sleep) -> Source:
-    if not realtime:
-        return VideoSource(name, capture, clock=clock)
-    paced = PacedCapture(capture, capture.get(cv2.CAP_PROP_FPS), clock=clock, sleep=sleep)
-    return NewestSource(name, paced, may_end=True, clock=clock)
+def _video_source(name: str, capture: cv2.VideoCapture, asked: _Asked) -> Source:
+    if not asked.realtime:
+        return VideoSource(name, capture, clock=asked.clock)
+    return RealtimeSource(name, _paced(capture, asked), clock=asked.clock, sleep=asked.sleep)
 
 
-def open_video(path: Path) -> cv2.VideoCapture:
-    """Open a video file. Raises SourceError if it is none."""
-    quieten_opencv()
-    # OpenCV's own AVI reader, which it tries last, would print to stderr; where there is no FFmpeg it must do.
-    has_ffmpeg = cv2.CAP_FFMPEG in cv2.videoio_registry.getStreamBackends()
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG if has_ffmpeg else cv2.CAP_ANY)
-    if not capture.isOpened():
-        raise SourceError(f"{path}: not a readable video; expected a video file such as .mp4, .avi or .mkv")
-    return capture
-
-
-def _open_stream(address: str, timeout_s: float) -> cv2.VideoCapture:
-    quieten_opencv()
-    limit_ms = int(timeout_s * 1000)
-    # To read may take longer, so that a stall is reported as one, by whoever waits for the frame.
-    limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 2 * limit_ms]
-    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
-    if not capture.isOpened():
-        shown = shown_name(address)
-        raise SourceError(f"could not open {shown}: no video stream within {timeout_s:g} s; check the address")
-    return capture
-
-
-def _open_camera(number: int, size_wh: tuple[int, int] | None) -> cv2.VideoCapture:
-    quieten_opencv()
-    capture = cv2.VideoCapture(number)
-    if not capture.isOpened():
-        raise SourceError(f"could not open camera {number}: {_why_no_camera(Path('/dev'), number)}")
-    if size_wh:
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, size_wh[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size_wh[1])
-    return capture
-
-
-def _why_no_camera(devices: Path, number: int) -> str:
-    device = devices / f"video{number}"
-    if not device.exists():
-        numbers = sorted(int(path.name[5:]) for path in devices.glob("video*") if path.name[5:].isdigit())
-        here = "video devices here: " + (", ".join(map(str, numbers)) or "none")
-        return f"no such device; {here}; to try without a camera: --source test"
-    if not os.access(device, os.R_OK | os.W_OK):
-        return f"permission denied for {device}; add yourself to the group that owns it (often: video), log in again"
-    return "it is there but refuses; another program may hold it, or it is no camera; close that program, try again"
-
-
-def quieten_opencv() -> None:
-    """Keep OpenCV's own lines off stderr, where they would bury ours; setting OPENCV_LOG_LEVEL brings them back."""
-    if "OPENCV_LOG_LEVEL" in os.environ:
-        return
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "0")  # read when FFmpeg is first used
-    # OpenCV 4 has the function at its top, OpenCV 5 only there.
-    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
-    set_level(SILENT)
+def _paced(capture: cv2.VideoCapture, asked: _Asked) -> PacedCapture:
+    return PacedCapture(capture, capture.get(cv2.CAP_PROP_FPS), clock=asked.clock, sleep=asked.sleep)

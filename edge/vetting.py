@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.board import Board
 from edge.cache import default_cache
 from edge.dependencies import first_line
 from edge.errors import ModelError, OutputError
@@ -150,9 +151,9 @@ def _confine(cpu_s: int, memory: int) -> None:
     except ImportError:  # no Unix
         return
     limits = [(resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_CORE, 0)]
-    with contextlib.suppress(OSError):  # no /proc: then the address space in use is not known, nor limited
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-        limits.append((resource.RLIMIT_AS, pages * resource.getpagesize() + memory))
+    mapped = Board().address_space_bytes()
+    if mapped is not None:  # else what is in use is not known, nor limited
+        limits.append((resource.RLIMIT_AS, mapped + memory))
     for which, most in limits:
         _, hard = resource.getrlimit(which)
         resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))

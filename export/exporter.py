@@ -35,6 +35,7 @@ from export.slimming import slim_size
 from export.trained import FinishedRun, Views, open_run
 from export.unknowns import Unknowns, read_unknowns
 from export.variants import Exported, Variant, as_json, table
+from training.backbone import EVIDENCE
 from training.fit import Stages, predict, silent
 
 __all__ = ["Exported", "Variant", "as_json", "export", "table"]
@@ -98,6 +99,11 @@ def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Tell) -> Fini
         raise UsageError(
             f"{run}: can only be quantised ({trained.why_fixed}), which makes it no {config.plan.speed:g} times as "
             "fast as its int8 file; give --preset accurate, or --speed 0"
+        )
+    if config.evidence and EVIDENCE not in {layer.name for layer in trained.model.layers}:
+        raise UsageError(
+            f"{run}: its head has no map of evidence (expected 1x1 convolution, average, softmax); leave out "
+            "--evidence, or train with: flora train"
         )
     plan = replace(config.plan, size=slim_size(trained, config.plan))
     tell(f"{config.preset}{', quick' if config.quick else ''}: {plan}")

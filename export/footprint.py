@@ -8,13 +8,13 @@ The child imports what a device imports, and nothing of TensorFlow.
 
 from __future__ import annotations
 
-import math
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from edge.benchmark import LONGEST_START_S, noise, resident_mb
+from edge.benchmark import LONGEST_START_S, noise
+from edge.board import Board
 from edge.errors import ModelError
 from edge.files import write_atomically
 from edge.interpreter import Interpreter
@@ -28,8 +28,7 @@ def peak_mb(flatbuffer: bytes, name: str) -> float | None:
         path = Path(folder) / "model.tflite"
         write_atomically(path, flatbuffer)
         said = _said_by_child(path, name)
-    found = float(said)
-    return None if math.isnan(found) else found
+    return float(said) if said else None
 
 
 def _said_by_child(path: Path, name: str) -> str:
@@ -48,4 +47,4 @@ def main() -> None:
     """The child's whole life."""
     interpreter = Interpreter(Path(sys.argv[1]).read_bytes(), "the model", threads=1)
     interpreter(noise((interpreter.size, interpreter.size)))
-    sys.stdout.write(str(resident_mb("VmHWM")))
+    sys.stdout.write(str(Board().peak_memory_mb() or ""))

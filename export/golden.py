@@ -34,6 +34,7 @@ SHOWN = 2  # cases that show each fault
 REQUIRED = ("BGR", "stretch", "bilinear stretch", "bilinear", "nearest", "half", "signed")
 OPTIONAL = ("area",)  # close to the rule by nature: shown where a case happens to
 CANDIDATES = 1600
+HOPELESS = 400  # after so many without two that are steady, no more are drawn
 POOL = 24  # steady candidates to choose from
 HUNTED = 4000  # further pictures, small and cheap, to set labels apart
 SMALL_SCENE = ("scene", 320, 240)
@@ -79,12 +80,15 @@ def choose_cases(
     search = _Search(answer, tuple(labels), size, tuple(witnesses))
     random = np.random.default_rng(seed)
     steady: list[_Candidate] = []
-    for pattern, width, height in islice(cycle(_kinds(size)), CANDIDATES):
+    drawn = 0
+    for drawn, (pattern, width, height) in enumerate(islice(cycle(_kinds(size)), CANDIDATES), 1):
         steady += search.tried(pattern, width, height, random)
         if len(steady) >= POOL and not _unshown(_smallest_set(steady)):
             break
+        if drawn >= HOPELESS and len(steady) < SHOWN:
+            break
     chosen = _smallest_set(steady)
-    _require_shown(chosen, len(steady))
+    _require_shown(chosen, len(steady), drawn)
     for _ in range(HUNTED if _untold(chosen) else 0):
         found = search.tried(*SMALL_SCENE, random, untold_by=chosen)
         steady += found
@@ -252,11 +256,11 @@ def _untold_pairs(answers: Sequence[_Probabilities]) -> int:
     return int((gaps[np.triu_indices(len(gaps), 1)] < SHIFT).sum())
 
 
-def _require_shown(chosen: Sequence[_Candidate], steady: int) -> None:
+def _require_shown(chosen: Sequence[_Candidate], steady: int, drawn: int) -> None:
     for fault in REQUIRED:
         shown = sum(candidate.shows(fault) for candidate in chosen)
         if shown < SHOWN:
             raise ModelError(
-                f"no golden cases: {steady} of {CANDIDATES} pictures have steady answers, and {shown} of them "
+                f"no golden cases: {steady} of {drawn} pictures have steady answers, and {shown} of them "
                 f"show that {FAULTS[fault].cause}; expected {SHOWN}; check the model's accuracy, or train it further"
             )

@@ -25,7 +25,13 @@ LARGEST_MODEL = 1_000_000  # bytes
 LEAST_GOLDEN = 4  # cases
 LEAST_HELD_OUT = 400  # photos
 LARGEST_FILE = 1_000_000  # bytes; the bundled model is the largest file there should ever be
-DATA_FILES = ("training/imagenet_classes.txt", "edge/models/*", "edge/runtimes.json", "export/latency/*.json")
+DATA_FILES = (
+    "training/imagenet_classes.txt",
+    "edge/models/*",
+    "edge/runtimes.json",
+    "edge/web/page/*",
+    "export/latency/*.json",
+)
 
 IMPORT_ALL_OF_EDGE = """
 import importlib, pkgutil, sys

@@ -9,8 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from training import backbone
 from training.checkpoint import Progress, State, load_arrays, load_state, save_arrays, save_state
 from training.config import TrainConfig
 from training.keras import keras, tf
+from training.keras_file import load_keras
 from training.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase, softmax
 from training.photos import Survey, class_weights, find_photos, split
 from training.pipeline import Augmentation, build_cache, device_views, epoch_batches, normalise
@@ -127,6 +126,7 @@ def list_photos(config: TrainConfig, run: Path, stages: Stages, tell: Callable[[
     tell(
         f"photos: {len(photos)} in {len(survey.labels)} classes: "
         + ", ".join(f"{n} {name}" for name, n in counted.items())
+        + (f"; {survey.train_only} that a device kept are for training only" if survey.train_only else "")
     )
     return photos
 
@@ -269,12 +269,7 @@ def load_model(folder: Path, name: str = "model.keras") -> Any:
         raise ModelError(
             f"{folder}: no {name} in it: the training has not finished; go on with: flora train --resume {folder}"
         )
-    try:
-        return keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        raise ModelError(
-            f"{path}: cannot be read as a Keras model ({backbone.first_line(error)}); train again with: flora train"
-        ) from error
+    return load_keras(path)
 
 
 def _save_model(weights: list[NDArray[Any]], config: TrainConfig, num_classes: int, path: Path) -> None:

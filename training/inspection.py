@@ -63,6 +63,7 @@ class PhotoInspection:
             "photos": str(self.survey.root),
             "usable": len(self.survey.photos),
             "classes": self.counts,
+            "train_only": self.survey.train_only,
             "left_out": [{"path": path, "reason": reason} for path, reason in self.survey.left_out],
             "duplicates": [asdict(copy) for copy in self.survey.duplicates],
             "contradictions": [asdict(odd) for odd in self.survey.contradictions],
@@ -78,7 +79,9 @@ class PhotoInspection:
         width = max(map(len, self.counts))
         rows = [f"  {label:<{width}} {number:>7}" for label, number in self.counts.items()]
         total = f"{len(self.survey.photos)} usable photos in {len(self.counts)} classes"
-        return [f"{self.survey.root}: {total}", *rows]
+        kept = self.survey.train_only
+        note = [f"  {kept} of them were kept by a device: they are for training only"] if kept else []
+        return [f"{self.survey.root}: {total}", *rows, *note]
 
     def _left_out(self) -> list[str]:
         files = self.survey.left_out

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +26,7 @@ from edge import geometry
 from edge.errors import PhotoError, UsageError
 from edge.folder import Rejected
 from edge.manifest import SPLITS, Photo, Split
+from edge.note import is_train_only
 
 Progress = Callable[[int, int], None]  # (photos done, photos in all)
 
@@ -42,6 +43,7 @@ class Found:
     label: str
     width: int  # pixels, EXIF orientation applied
     height: int
+    is_train_only: bool = False  # a device kept it because its model was unsure (edge/uncertain.py)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,11 @@ class Survey:
     contradictions: tuple[Contradiction, ...]
 
     @property
+    def train_only(self) -> int:
+        """How many of the photos a device kept: they never leave the train split."""
+        return sum(photo.is_train_only for photo in self.photos)
+
+    @property
     def left_out(self) -> list[tuple[str, str]]:
         """(path, reason) of every file that training does not use."""
         rows = [(entry.path, entry.reason) for entry in self.rejected]
@@ -84,7 +91,7 @@ def find_photos(root: str | Path, min_per_class: int = 10, progress: Progress | 
     """Survey a folder of class folders: decode every photo, list what cannot be used, and why.
 
     Raises PhotoError where there is nothing to train on: no such folder, fewer than two classes, or a class with
-    fewer than `min_per_class` usable photos.
+    fewer than `min_per_class` usable photos, or fewer than three that may be measured on.
     """
     if min_per_class < len(SPLITS):
         raise UsageError(f"min_per_class is {min_per_class}; expected at least {len(SPLITS)}: one photo for each split")
@@ -109,18 +116,25 @@ def split(
 
     The share depends on the seed and the photos' bytes alone, so renaming or adding unusable files moves nothing;
     photos with equal bytes stay together, and each class has at least one in every split.
+
+    Photos that a device kept go to train and move no other: chosen by a model's doubt and much alike, in test they
+    would measure something else, and in validation they would choose the epoch, the temperature and the threshold.
     """
     if len(fractions) != len(SPLITS) or min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
         raise UsageError(f"split fractions {fractions}: expected three above 0 that add up to 1, such as {FRACTIONS}")
     photos = found.photos if isinstance(found, Survey) else tuple(found)
     contents: dict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        contents[photo.label].add(photo.sha256)
+        contents[photo.label] |= set() if photo.is_train_only else {photo.sha256}
     where = {label: _cut(label, hashes, seed, fractions) for label, hashes in contents.items()}
     return tuple(
-        Photo(photo.path, photo.sha256, photo.label, where[photo.label][photo.sha256], photo.width, photo.height)
+        Photo(photo.path, photo.sha256, photo.label, _split_of(photo, where), photo.width, photo.height)
         for photo in sorted(photos, key=lambda photo: photo.path)
     )
+
+
+def _split_of(photo: Found, where: Mapping[str, Mapping[str, Split]]) -> Split:
+    return "train" if photo.is_train_only else where[photo.label][photo.sha256]
 
 
 def counts(photos: Iterable[Photo]) -> dict[str, dict[Split, int]]:
@@ -200,7 +214,8 @@ def _check(file: Path, root: Path) -> Found | Rejected:
     except PhotoError as error:
         return Rejected(path, str(error).removeprefix(f"{path}: "))
     height, width = frame.shape[:2]
-    return Found(path, hashlib.sha256(data).hexdigest(), PurePosixPath(path).parts[0], width, height)
+    label = PurePosixPath(path).parts[0]
+    return Found(path, hashlib.sha256(data).hexdigest(), label, width, height, is_train_only(data))
 
 
 def _without_copies(
@@ -228,9 +243,21 @@ def _require_enough(
     number = Counter(photo.label for photo in photos)
     short = [f"{label} ({number[label]})" for label in labels if number[label] < least]
     if not short:
+        _require_measurable(root, labels, photos)
         return
     example = f"; left out for example {rejected[0].path}: {rejected[0].reason}" if rejected else ""
     raise PhotoError(
         f"{root}: too few usable photos in {', '.join(short)}; expected at least {least} different ones in each class; "
         f"add photos, or take those folders out{example}"
     )
+
+
+def _require_measurable(root: Path, labels: tuple[str, ...], photos: tuple[Found, ...]) -> None:
+    number = Counter(photo.label for photo in photos if not photo.is_train_only)
+    short = [f"{label} ({number[label]})" for label in labels if number[label] < len(SPLITS)]
+    if short:
+        raise PhotoError(
+            f"{root}: too few photos to measure on in {', '.join(short)}: those that a device kept are for training "
+            f"only; expected at least {len(SPLITS)} others in each class; copy the class folders into the photo folder "
+            f"you train on, as in: cp -r {root}/. PHOTOS/"
+        )

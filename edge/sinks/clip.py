@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from edge.errors import OutputError, SourceError, UsageError
+from edge.events import Event
 from edge.frames import Frame
 from edge.geometry import Picture
 from edge.overlay import draw_overlay
@@ -21,10 +22,15 @@ from edge.source import open_video
 
 ADVICE = "free some space or choose another path for the clip"
 JPEG_QUALITY = 92  # of each frame
+BACKLOG = 64  # decisions; with their pictures, 640x480, 60 MB
 
 
 class ClipSink:
     """Annotated frames to `path`, to be played at `fps`, rounded. Without a frame nothing is left behind."""
+
+    name = "clip"
+    backlog = BACKLOG
+    needs_picture = True
 
     def __init__(self, path: str | Path, fps: float) -> None:
         self._path = Path(path)
@@ -42,7 +48,10 @@ class ClipSink:
             raise OutputError(f"{path}: cannot be written ({error.strerror}); {ADVICE}") from error
 
     def show(self, decision: Decision, frame: Frame) -> None:
-        self.add(draw_overlay(frame.image_bgr, decision))
+        self.add(draw_overlay(frame, decision))
+
+    def tell(self, event: Event) -> None:
+        """A clip holds the answered frames alone."""
 
     def add(self, picture_bgr: Picture) -> None:
         """Append one picture, BGR uint8 (H, W, 3), as it is."""

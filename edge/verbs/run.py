@@ -1,28 +1,66 @@
 """Classify live: camera, video, picture, folder, glob, http(s):// or rtsp:// stream, or a test pattern.
 
+A camera or a stream that stalls or vanishes is opened again; Ctrl-C ends the run with a summary.
+
 example: flora run --source 0
+         flora run --source 0 --web 8080
+         flora run flowers.tflite --source rtsp://camera/stream --mqtt mqtt://broker/garden --jsonl answers.jsonl
          flora run flowers.tflite --source clip.mp4 --jsonl answers.jsonl
+         flora run --source 0 --web 8080 --print-service
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+import threading
+import time
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from threading import Event
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from edge.classifier import Classifier, PictureClassifier, introduction, open_classifier
-from edge.live import LiveConfig, LiveSummary, run_live, stop_on_signals
-from edge.options import add_options, read_options
+from edge.board import Board
+from edge.classifier import Classifier, PictureClassifier, bundled_model, introduction, open_classifier
+from edge.errors import UsageError
+from edge.live import Gate, Live, LiveConfig, LiveSummary, stop_on_signals
+from edge.monitor import Vitals
+from edge.motion import THRESHOLD, MotionGate
+from edge.options import add_options, option, read_options
+from edge.outputs import STDOUT, OutputConfig, Run, open_sinks
 from edge.sinks import Sink
-from edge.sinks.clip import ClipSink
-from edge.sinks.jsonl import JsonLinesFile, JsonLinesStream
-from edge.sinks.terminal import TerminalSink
-from edge.sinks.window import WindowSink
-from edge.source import open_source
+from edge.source import Source, open_source
+from edge.watchdog import FREEZE_S, STALL_S
 
-CLIP_FPS = 15.0
+if TYPE_CHECKING:
+    from edge.replay import Session
+    from edge.session import Header
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """How a camera or a stream is opened, and how patient to be with it."""
+
+    camera_size: str | None = option(None, "size asked of a camera, pixels, as 1280x720", metavar="WxH")
+    camera_fps: float | None = option(None, "frames a second asked of a camera")
+    stall_s: float = option(STALL_S, "seconds without a frame after which a camera or stream is opened again")
+    freeze_s: float = option(FREEZE_S, "seconds of the same picture, bit by bit, after which it is; 0 never")
+    give_up_after: float | None = option(
+        None, "seconds without a picture after which the run ends with an error; a camera that is not there yet is "
+        "waited for as long; inf waits for ever (default: never, once there was a picture)", metavar="S",
+    )  # fmt: skip
+
+    @property
+    def size_wh(self) -> tuple[int, int] | None:
+        """Raises UsageError."""
+        if self.camera_size is None:
+            return None
+        width, _, height = self.camera_size.partition("x")
+        if not (width.isdecimal() and height.isdecimal()):
+            raise UsageError(f"--camera-size {self.camera_size}: expected width x height in pixels, as 1280x720")
+        return int(width), int(height)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,46 +69,190 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a .tflite file written by flora export (default: the bundled flower model)",
     )  # fmt: skip
     parser.add_argument(
-        "--source", required=True, metavar="S", help="camera number, file, folder, glob, stream address, or test"
-    )
-    parser.add_argument("--show", action="store_true", help="a window with the picture, the crop and the answer")
-    parser.add_argument("--jsonl", metavar="PATH", help="append one JSON object per decision to PATH; - is stdout")
-    parser.add_argument("--json", action="store_true", help="the same as --jsonl -")
-    parser.add_argument("--clip", metavar="PATH", help="write the annotated frames to an .avi file")
-    parser.add_argument(
-        "--realtime", action="store_true", help="play a video at its own rate, dropping frames as a camera would"
-    )
+        "--source", required=True, metavar="S",
+        help="camera number, picamera, file, folder, glob, stream address, or test",
+    )  # fmt: skip
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads of the runtime (default: all cores, at most 4)"
     )
     parser.add_argument(
-        "--threshold",
-        type=float,
-        metavar="P",
+        "--threshold", type=float, metavar="P",
         help='below this score the answer is "unknown"; 0 turns that off (default: the model\'s own)',
-    )
+    )  # fmt: skip
     parser.add_argument(
         "--no-verify", action="store_true", help="run even if the model's golden cases give wrong answers here"
     )
+    parser.add_argument(
+        "--skip-still", nargs="?", type=float, const=THRESHOLD, metavar="LEVELS",
+        help="ask the model only when something moved, by this many grey levels "
+        f"(default: off; without a number {THRESHOLD:g})",
+    )  # fmt: skip
+    parser.add_argument("--print-service", action="store_true", help="print a systemd unit for this command, and end")
     add_options(parser, LiveConfig)
+    _configure_source(parser.add_argument_group("source"))
+    _configure_outputs(parser.add_argument_group("outputs, any number at once; the terminal is always one"))
+
+
+def _configure_source(group: Any) -> None:
+    group.add_argument(
+        "--realtime", action="store_true", help="play a video at its own rate, dropping frames as a camera would"
+    )
+    group.add_argument("--replay", action="store_true", help="the source is a folder that --record wrote")
+    add_options(group, SourceConfig)
+
+
+def _configure_outputs(group: Any) -> None:
+    group.add_argument("--show", action="store_true", help="a window; h: heat map, s: snapshot, q: stop")
+    group.add_argument("--json", action="store_true", help="the same as --jsonl -")
+    add_options(group, OutputConfig)
 
 
 def run(args: argparse.Namespace) -> int:
-    config = read_options(LiveConfig, args)
-    classifier = open_classifier(args.model, threads=args.threads, threshold=args.threshold)
+    config, outputs = read_options(LiveConfig, args), read_options(OutputConfig, args)
+    camera = read_options(SourceConfig, args)
+    if args.print_service:
+        return _print_service(args.arguments)
+    session = _session(args.source) if args.replay else None
+    threshold = session.threshold if session and args.threshold is None else args.threshold
+    gate: Gate | None = MotionGate(args.skip_still) if args.skip_still is not None else None
+    open_model = partial(open_classifier, args.model, threads=args.threads, threshold=threshold)
+    classifier = open_model()
     _prove(classifier, args)
     if args.model is None:
         print(introduction(classifier), file=sys.stderr)
     with stop_on_signals() as stop, ExitStack() as undo:
-        # The source first: one that is not there leaves no empty output behind.
-        source = open_source(args.source, realtime=args.realtime)
-        undo.callback(source.close)
-        sinks = _sinks(args, stop, undo)
-        undo.pop_all()  # from here on the loop closes them
-        summary = run_live(classifier, source, sinks, config=config, stop=stop)
+        made = _Made(args, config, outputs, camera, classifier, stop, undo)
+        summary = made.replay(session) if session else made.live(open_model, gate)
     _tell(summary, args)
     if summary.error is not None:
         raise summary.error
+    return 0
+
+
+@dataclass
+class _Made:
+    """What a run is made of."""
+
+    args: argparse.Namespace
+    config: LiveConfig
+    outputs: OutputConfig
+    camera: SourceConfig
+    classifier: PictureClassifier
+    stop: threading.Event
+    undo: ExitStack
+
+    @property
+    def model(self) -> Path:
+        return Path(self.args.model) if self.args.model else bundled_model()
+
+    def live(self, open_model: Callable[[], Any], gate: Gate | None) -> LiveSummary:
+        """A camera, a stream or files."""
+        live = Live(self.config, stop=self.stop, vitals=partial(_vitals, Board()))
+        # The source first: one that is not there leaves no empty output behind.
+        source = open_source(
+            self.args.source,
+            realtime=self.args.realtime,
+            size_wh=self.camera.size_wh,
+            fps=self.camera.camera_fps,
+            stall_s=self.camera.stall_s,
+            freeze_s=self.camera.freeze_s,
+            give_up_after_s=self.camera.give_up_after,
+            tell=live.tell,
+        )
+        self.undo.callback(source.close)
+        if source.is_live and isinstance(self.classifier, Classifier):
+            from edge.swap import ModelWatch
+
+            watch = ModelWatch(
+                self.model, open_model, self.classifier, tell=live.tell, must_prove=not self.args.no_verify
+            )
+            self.classifier = watch
+            watch.start()
+            self.undo.callback(watch.close)
+        sinks = self._sinks(live, source, time.time())
+        return self._with_window(sinks, lambda all_sinks: live.run(self.classifier, source, all_sinks, gate=gate))
+
+    def replay(self, session: Session) -> LiveSummary:
+        """A recording."""
+        from edge.replay import Comparison
+
+        if remark := session.remark(self.model):
+            print(remark, file=sys.stderr)
+        live = Live(session.config(self.config), stop=self.stop, clock=session.clock, wall=session.wall)
+        source, comparison = session.source(live.tell), Comparison(session)
+        self.undo.callback(source.close)
+        sinks = [*self._sinks(live, source, session.header.created), comparison]
+        timed = session.timed(self.classifier)
+        summary = self._with_window(
+            sinks, lambda all_sinks: live.run(timed, source, all_sinks, gate=session.gate, in_step=True)
+        )
+        print(comparison.line(), file=sys.stderr)
+        return summary
+
+    def _sinks(self, live: Live, source: Source, created: float) -> Sequence[Sink]:
+        header = partial(self._header, source, created)
+        run = Run(self.classifier.labels, header, live.health, lambda: self.classifier.labels, live.tell, live.lost)
+        sinks = open_sinks(self.outputs, run, self.undo, is_json=self.args.json)
+        for link in (getattr(sink, "link", None) for sink in sinks):
+            if link:
+                print(f"page: {link}", file=sys.stderr)
+        return sinks
+
+    def _header(self, source: Source, created: float) -> Header:
+        from edge.session import header_of
+
+        settings = asdict(self.config) | {"threshold": self.args.threshold, "skip_still": self.args.skip_still}
+        return header_of(self.classifier, self.model, source, settings, created)
+
+    def _with_window(self, sinks: Sequence[Sink], go: Callable[[Sequence[Sink]], LiveSummary]) -> LiveSummary:
+        """The loop in this thread; with --show in another, since a window must live in this one."""
+        if not self.args.show:
+            return go(sinks)
+        from edge.sinks.window import WindowSink
+
+        window = WindowSink(on_snapshot=lambda path: print(f"wrote {path}", file=sys.stderr))
+        done: list[LiveSummary | BaseException] = []
+
+        def loop() -> None:
+            try:
+                done.append(go([*sinks, window]))
+            except BaseException as error:  # noqa: BLE001  raised again below
+                done.append(error)
+
+        thread = threading.Thread(target=loop, name="loop")
+        thread.start()
+        try:
+            window.run(self.stop)
+        finally:
+            self.stop.set()
+            thread.join()
+        if isinstance(done[0], BaseException):
+            raise done[0]
+        return done[0]
+
+
+def _session(folder: str) -> Session:
+    from edge.replay import read_session
+
+    return read_session(folder)
+
+
+def _vitals(board: Board) -> Vitals:
+    return Vitals(board.cpu_share(), board.memory_mb(), board.temperature_c(), board.is_throttled())
+
+
+def _print_service(arguments: Sequence[str]) -> int:
+    """The unit on stdout, how to install it on stderr."""
+    import getpass
+
+    from edge.service import install_commands, unit_text
+
+    program = Path(sys.argv[0]).resolve()
+    unit = unit_text(
+        ["run", *arguments], user=getpass.getuser(), working_directory=str(Path.cwd()), executable=str(program)
+    )
+    print(unit, end="")
+    print("save it as flora.service, then:", *install_commands(), sep="\n  ", file=sys.stderr)
     return 0
 
 
@@ -83,30 +265,12 @@ def _prove(classifier: PictureClassifier, args: argparse.Namespace) -> None:
             print(line, file=sys.stderr)
 
 
-def _sinks(args: argparse.Namespace, stop: Event, undo: ExitStack) -> Sequence[Sink]:
-    """The outputs asked for; those opened before one that fails are closed again."""
-    to_stdout = args.json or args.jsonl == "-"
-    sinks: list[Sink] = [JsonLinesStream(sys.stdout)] if to_stdout else []
-    if args.jsonl and args.jsonl != "-":
-        sinks.append(JsonLinesFile(args.jsonl))
-        undo.callback(sinks[-1].close)
-    if args.clip:
-        sinks.append(ClipSink(args.clip, CLIP_FPS))
-        undo.callback(sinks[-1].close)
-    if args.show:
-        sinks.append(WindowSink(stop))
-        undo.callback(sinks[-1].close)
-    if not to_stdout:
-        sinks.append(TerminalSink(sys.stdout))
-    return sinks
-
-
 def _tell(summary: LiveSummary, args: argparse.Namespace) -> None:
     """The summary, unless the run broke off before there was anything to sum up: then the error alone."""
     if summary.error is not None and summary.frames <= 1:
         return
     for line in (*summary.warnings, *summary.lines()):
         print(line, file=sys.stderr)
-    for what in (args.jsonl, args.clip):
-        if what and what != "-" and summary.error is None:
+    for what in (args.jsonl, args.clip, args.record):
+        if what and what != STDOUT and summary.error is None:
             print(f"wrote {what}", file=sys.stderr)

@@ -211,26 +211,39 @@ def test_a_missing_package_is_told_when_the_verb_is_imported(flora: Flora, monke
 # Two builds of OpenCV
 
 
-def have(*names: str) -> Callable[[str], str]:
-    """A stand-in for importlib.metadata.version."""
+@pytest.fixture
+def have(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Call it with the distributions that are installed."""
 
-    def version_of(name: str) -> str:
-        if name in names:
-            return "4.11"
-        raise importlib.metadata.PackageNotFoundError(name)
+    def install(*names: str) -> None:
+        def version_of(name: str) -> str:
+            if name in names:
+                return "4.11"
+            raise importlib.metadata.PackageNotFoundError(name)
 
-    return version_of
+        monkeypatch.setattr(importlib.metadata, "version", version_of)
+        monkeypatch.setattr(dependencies, "_may_have_several", lambda: True)
+
+    return install
 
 
 @pytest.mark.parametrize("other", ["opencv-python", "opencv-contrib-python"])
 def test_two_builds_of_opencv_are_one_line(
-    other: str, flora: Flora, as_run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+    other: str, flora: Flora, as_run: Callable[..., None], have: Callable[..., None]
 ) -> None:
     as_run(lambda args: 0)
-    monkeypatch.setattr(dependencies, "version", have(other, "opencv-python-headless"))
+    have(other, "opencv-python-headless")
     message = flora("run").error
     for part in (f"{other} 4.11", "opencv-python-headless 4.11", "pip uninstall opencv", "'flora-edge[headless]'"):
         assert part in message
+
+
+def test_doctor_runs_with_two_builds_of_opencv(
+    flora: Flora, have: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    have("opencv-python", "opencv-python-headless")
+    monkeypatch.setattr("edge.verbs.doctor.run", lambda args: 0)
+    assert flora("doctor").code == 0
 
 
 def test_two_builds_of_opencv_are_told_also_when_they_break_the_import(
@@ -253,10 +266,8 @@ def raising_check() -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("names", [(), ("opencv-python",), ("opencv-python-headless",)])
-def test_one_build_of_opencv_or_a_distributions_own_is_fine(
-    names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(dependencies, "version", have(*names))
+def test_one_build_of_opencv_or_a_distributions_own_is_fine(names: tuple[str, ...], have: Callable[..., None]) -> None:
+    have(*names)
     dependencies.check_opencv()
 
 

@@ -71,6 +71,14 @@ def test_the_outline_is_the_first_and_last_line_of_the_square() -> None:
     assert tuple(drawn[100, 80]) == tuple(drawn[100, 559]) == tuple(drawn[0, 320]) == tuple(drawn[479, 320]) == GREEN
 
 
+def test_heat_and_outline_lie_over_the_square_that_was_seen() -> None:
+    drawn = draw_heatmap(grey(640, 480), np.ones((GRID, GRID), np.float32), (40, 300, 200))
+    rows, columns = np.nonzero((drawn != 90).any(axis=2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (40, 239, 300, 499)
+    assert tuple(drawn[100, 300]) == tuple(drawn[239, 400]) == GREEN
+    assert changed(drawn)[50:230, 310:490].all()
+
+
 @pytest.mark.parametrize("values", [-2.0, 0.0], ids=["against", "none"])
 def test_without_evidence_for_the_label_nothing_is_coloured(values: float) -> None:
     assert not changed(draw_heatmap(grey(320, 240), np.full((GRID, GRID), values, np.float32))).any()

@@ -23,7 +23,6 @@ from edge.layers import (
     NetworkTiming,
     Probe,
     Timings,
-    processor,
     read_probes,
     single,
     table_text,
@@ -112,26 +111,6 @@ def test_a_table_tells_the_device_and_has_a_line_for_each() -> None:
     assert table["rows"] == [{"kind": "pointwise", "side": 4, "inputs": 8, "outputs": 16, "stride": 1, "ms": 1e-6}]
     assert table["networks"] == [{"ms": 2.0, "layers": [["depthwise", 2, 16, 16, 2]]}]
     assert len(text.splitlines()) == 5
-
-
-@pytest.mark.parametrize(
-    ("board", "cpuinfo", "name"),
-    [
-        (b"Raspberry Pi 4 Model B Rev 1.4\0", None, "Raspberry Pi 4 Model B Rev 1.4"),
-        (None, "processor : 0\nmodel name\t: Some CPU 3000\n", "Some CPU 3000"),
-        (None, "processor : 0\n", platform.machine()),
-        (None, None, platform.machine()),
-    ],
-    ids=["a board", "a processor", "neither named", "not Linux"],
-)
-def test_a_device_is_called_what_it_calls_itself(
-    board: bytes | None, cpuinfo: str | None, name: str, tmp_path: Path
-) -> None:
-    if board:
-        (tmp_path / "model").write_bytes(board)
-    if cpuinfo:
-        (tmp_path / "cpuinfo").write_text(cpuinfo)
-    assert processor(tmp_path / "cpuinfo", tmp_path / "model") == name
 
 
 def archives() -> Iterator[tuple[str, dict[str, bytes] | bytes | None]]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from edge.errors import FloraError, OutputError, SourceError, UsageError
+from edge.events import COOL_AGAIN, NO_PICTURE, SIGHTING, SIGHTING_BEGAN, STARTED, STOPPED, THROTTLED, Event
 from edge.frames import Frame
-from edge.live import LiveConfig, LiveSummary, Percentiles, run_live, stop_on_signals
+from edge.live import Live, LiveConfig, LiveSummary, run_live, stop_on_signals
+from edge.monitor import Vitals
 from edge.rejection import overridden
-from edge.sinks import Sink
+from edge.sinks import ALL, Sink
 from edge.smoothing import Decision
 from tests.edge.fakes import FakeClock, FakeResult, frame
 
@@ -45,6 +47,7 @@ class FakeSource:
 
     name = "camera 0"
     dropped = 3
+    reopened = 0
     warnings: Sequence[str] = ("2.jpg: not a readable picture",)
 
     def __init__(
@@ -79,8 +82,12 @@ class FakeSource:
 class FakeSink:
     """Keeps what it is shown; fails at decision `fails_at`, or when it is closed."""
 
+    name, backlog, needs_picture = "fake", ALL, True
+
     def __init__(self, fails_at: int | None = None, failure: Exception | None = None) -> None:
         self.shown: list[Decision] = []
+        self.frames: list[Frame] = []
+        self.told: list[Event] = []
         self.closed = 0
         self._fails_at, self._failure = fails_at, failure
 
@@ -88,6 +95,10 @@ class FakeSink:
         if self._failure and len(self.shown) == self._fails_at:
             raise self._failure
         self.shown.append(decision)
+        self.frames.append(frame)
+
+    def tell(self, event: Event) -> None:
+        self.told.append(event)
 
     def close(self) -> None:
         self.closed += 1
@@ -109,6 +120,7 @@ class Run:
         every_s: float = 0.01,
         failure: Exception | None = None,
         sinks: Sequence[Sink] = (),
+        vitals: Callable[[], Vitals] = Vitals,
     ) -> None:
         self.clock = FakeClock()
         self.source = FakeSource(self.clock, count, every_s=every_s, is_live=is_live, failure=failure)
@@ -116,19 +128,18 @@ class Run:
         self.sink = FakeSink()
         self.stop = threading.Event()
         self._sinks = [self.sink, *sinks]
-        self._config = config
 
-    def __call__(self) -> LiveSummary:
-        return run_live(
-            self.classifier,
-            self.source,
-            self._sinks,
-            config=self._config,
+        self.live = Live(
+            config,
             stop=self.stop,
             clock=self.clock,
             sleep=self.clock.sleep,
             wall=lambda: 1_800_000_000.0 + self.clock.now,
+            vitals=vitals,
         )
+
+    def __call__(self, gate: Callable[[Frame], bool] | None = None) -> LiveSummary:
+        return self.live.run(self.classifier, self.source, self._sinks, gate=gate)
 
 
 def test_every_frame_becomes_a_decision() -> None:
@@ -171,11 +182,6 @@ def test_the_first_frame_is_counted_but_not_timed() -> None:
     assert summary.frames == 3
     assert summary.age_ms is not None
     assert summary.age_ms.p99 == pytest.approx(4)
-
-
-def test_percentiles_are_those_of_numpy() -> None:
-    assert Percentiles.of(range(101)) == Percentiles(50.0, 95.0, 99.0)
-    assert Percentiles.of([]) is None
 
 
 def test_the_summary_counts_labels_and_their_changes() -> None:
@@ -403,3 +409,97 @@ def test_elsewhere_than_in_the_main_thread_signals_are_left_alone() -> None:
     thread.start()
     thread.join()
     assert seen == [False]
+
+
+# Live sources: events, regions, other models, hot boards
+
+
+def test_a_live_run_tells_when_it_starts_and_stops() -> None:
+    run = Run(3, is_live=True)
+    run()
+    assert [event.kind for event in run.sink.told] == [STARTED, STOPPED]
+    assert run.sink.told[0].text == "watching camera 0"
+
+
+def test_files_bring_no_events() -> None:
+    run = Run(300)
+    run()
+    assert run.sink.told == []
+
+
+def test_a_failed_source_says_so_before_it_stops() -> None:
+    run = Run(2, is_live=True, failure=SourceError("camera 0: gone"))
+    run()
+    assert (run.sink.told[-1].kind, run.sink.told[-1].data["reason"]) == (STOPPED, "camera 0: gone")
+
+
+def test_a_label_that_is_held_is_a_sighting() -> None:
+    run = Run(30, is_live=True, every_s=0.1)
+    run()
+    kinds = [event.kind for event in run.sink.told]
+    assert kinds == [STARTED, SIGHTING_BEGAN, SIGHTING, STOPPED]
+    assert run.sink.told[2].data["label"] == "roses"
+
+
+def test_the_model_sees_only_the_region() -> None:
+    seen: list[tuple[int, ...]] = []
+    run = Run(1, config=LiveConfig(roi="0.5,0,1,0.5"))
+
+    def look(frame_bgr: NDArray[np.uint8]) -> FakeResult:
+        seen.append(frame_bgr.shape)
+        return FakeResult(np.array([0.1, 0.8, 0.1], np.float32))
+
+    run.classifier = look  # type: ignore[assignment]
+    run()
+    assert seen == [(24, 32, 3)]
+    assert run.sink.frames[0].square == (0, 36, 24)
+
+
+def test_where_nothing_moves_the_last_answer_holds() -> None:
+    run = Run(4, is_live=True, answers=((0.8, 0.1, 0.1), (0.1, 0.8, 0.1)))
+    summary = run(gate=lambda frame: frame.number != 2)
+    assert [decision.is_held for decision in run.sink.shown] == [False, True, False, True]
+    assert run.classifier.calls == 2
+    assert (summary.frames, summary.held) == (4, 2)
+
+
+def test_another_model_starts_without_the_past_of_the_last() -> None:
+    run = Run(2, is_live=True)
+    answers = iter(
+        [
+            FakeResult(np.array([0.9, 0.1, 0.0], np.float32)),
+            FakeResult(np.array([0.4, 0.6], np.float32), ("oak", "elm")),
+        ]
+    )
+    run.classifier = lambda frame_bgr: next(answers)  # type: ignore[assignment]
+    run()
+    assert [decision.label for decision in run.sink.shown] == ["daisy", "elm"]
+    assert run.sink.shown[1].probability == pytest.approx(0.6)
+
+
+def test_a_hot_board_works_half_of_the_time_until_it_is_cool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.live.VITALS_EVERY_S", 0.0)
+    hot = iter([False, True, False])
+    run = Run(3, is_live=True, every_s=0.0, vitals=lambda: Vitals(is_throttled=next(hot)))
+    run()
+    assert [event.kind for event in run.sink.told] == [STARTED, THROTTLED, COOL_AGAIN, STOPPED]
+    assert sum(run.clock.slept) == pytest.approx(INVOKE_S)
+
+
+def test_while_there_is_no_picture_health_says_why() -> None:
+    live = Live(LiveConfig(), clock=FakeClock(), wall=lambda: 5.0)
+    assert live.health().state == "starting"
+    live.tell(Event(NO_PICTURE, 1.0, "no picture for 4 s", {"seconds": 4, "reason": "cable"}))
+    health = live.health()
+    assert (health.state, health.reason, health.picture_age_s) == ("no picture", "cable", None)
+
+
+def test_health_after_a_run() -> None:
+    run = Run(11, is_live=True, answers=((0.8, 0.1, 0.1), (0.1, 0.8, 0.1)), config=LiveConfig(smoothing_s=0))
+    run()
+    health = run.live.health()
+    assert (health.state, health.frames, health.source, health.dropped) == ("stopped", 11, "camera 0", 3)
+    assert health.fps == pytest.approx(10 / 0.14)
+    assert health.changes_per_minute == pytest.approx(60)  # one; windows under a second count as one
+    assert health.age_ms is not None
+    assert health.record()["age_ms"]["p99"] == pytest.approx(4)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from edge.frames import Frame
 from edge.geometry import Picture, centre_square
-from edge.overlay import AMBER, GREEN, SMALLEST_SIDE, draw_overlay
-from tests.edge.fakes import decision
+from edge.overlay import AMBER, GREEN, SMALLEST_SIDE, WHITE, draw_banner, draw_crop, draw_overlay
+from edge.roi import Roi
+from tests.edge.fakes import decision, frame
 
 
-def grey(width: int, height: int) -> Picture:
-    return np.full((height, width, 3), 90, np.uint8)
+def grey(width: int, height: int, roi: str = "0,0,1,1") -> Frame:
+    return replace(frame(size_wh=(width, height)), roi=Roi.parse(roi))
 
 
 def of_colour(picture: Picture, colour: tuple[int, int, int]) -> int:
@@ -19,19 +23,57 @@ def of_colour(picture: Picture, colour: tuple[int, int, int]) -> int:
 
 
 def test_the_frame_itself_is_not_touched() -> None:
-    frame = grey(640, 480)
-    assert draw_overlay(frame, decision()) is not frame
-    assert (frame == 90).all()
+    given = grey(640, 480)
+    draw_overlay(given, decision())
+    assert (given.image_bgr == 90).all()
 
 
 def test_the_crop_square_is_drawn_where_the_model_looks() -> None:
-    frame = grey(640, 480)
-    drawn = draw_overlay(frame, decision())
+    drawn = draw_overlay(grey(640, 480), decision())
     _, left, side = centre_square(480, 640)
     middle_row = drawn[200]
     assert tuple(middle_row[left]) == GREEN
     assert tuple(middle_row[left + side - 1]) == GREEN
     assert (middle_row[left + 10 : left + side - 10] == 90).all()
+
+
+@pytest.mark.parametrize("size_wh", [(640, 480), (160, 120)], ids=["as it is", "enlarged"])
+def test_a_region_of_interest_is_outlined_and_the_square_lies_within_it(size_wh: tuple[int, int]) -> None:
+    width, height = size_wh
+    given = grey(width, height, "0.5,0.25,1,0.5")
+    drawn = draw_overlay(given, decision())
+    factor = drawn.shape[1] // width
+    middle = round(0.375 * drawn.shape[0])
+    white, green = (np.flatnonzero((drawn[middle] == colour).all(axis=1)) for colour in (WHITE, GREEN))
+    _, left, side = given.square
+    assert (white.min(), white.max()) == (drawn.shape[1] // 2, drawn.shape[1] - 1)
+    assert (green.min(), green.max()) == (left * factor, (left + side) * factor - 1)
+
+
+def test_without_a_region_of_interest_there_is_one_outline() -> None:
+    assert of_colour(draw_overlay(grey(640, 480), decision())[200:201], WHITE) == 0
+
+
+@pytest.mark.parametrize("unit", [0.5, 2.0])
+def test_the_outline_of_the_square_stays_within_it(unit: float) -> None:
+    canvas = grey(100, 80).image_bgr
+    draw_crop(canvas, (20, 30, 40), GREEN, unit)
+    rows, columns = np.nonzero((canvas == GREEN).all(axis=2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (20, 59, 30, 69)
+
+
+def test_an_answer_that_was_held_names_no_time_of_the_model() -> None:
+    asked, held = (draw_overlay(grey(640, 480), replace(decision(), is_held=is_held)) for is_held in (False, True))
+    rows = np.flatnonzero((asked != held).any(axis=(1, 2)))
+    assert rows.min() > 440
+
+
+def test_a_banner_darkens_the_picture_and_crosses_it() -> None:
+    canvas = grey(640, 480).image_bgr
+    draw_banner(canvas, "no picture for 4 s")
+    assert (canvas[:200] < 60).all()
+    assert (canvas[:, 600] < 60).all()
+    assert of_colour(canvas[210:270], AMBER) > 100
 
 
 def test_an_unknown_answer_has_another_colour() -> None:

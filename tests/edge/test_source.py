@@ -8,50 +8,19 @@ import cv2
 import pytest
 
 from edge.errors import SourceError, UsageError
-from edge.source import _open_camera, _why_no_camera, open_source
+from edge.source import open_source, quieten_opencv
 from tests.edge.fakes import one_line, picture, read_all, write_clip
+
+
+@pytest.fixture(autouse=True)
+def _ffmpeg_is_quiet() -> None:
+    quieten_opencv()  # FFmpeg reads once how much it may say, and these tests also write with it
 
 
 def write_photo(path: Path, level: int = 100) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(cv2.imencode(".png", picture(level))[1].tobytes())
     return path
-
-
-# Cameras
-
-
-def test_a_missing_camera_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SourceError) as caught:
-        open_source("97")
-    assert one_line(caught).startswith("could not open camera 97: no such device; video devices here: ")
-    assert capfd.readouterr().err == ""
-
-
-def test_a_missing_camera_is_told_from_a_busy_one(tmp_path: Path) -> None:
-    for name in ("video0", "video10", "video2", "vide0"):
-        (tmp_path / name).touch()
-    assert "video devices here: 0, 2, 10;" in _why_no_camera(tmp_path, 1)
-    assert "another program may hold it" in _why_no_camera(tmp_path, 2)
-
-
-def test_a_camera_is_asked_for_a_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: dict[int, float] = {}
-
-    class Camera:
-        def __init__(self, number: int) -> None:
-            assert number == 3
-
-        def isOpened(self) -> bool:
-            return True
-
-        def set(self, what: int, value: float) -> bool:
-            asked[what] = value
-            return True
-
-    monkeypatch.setattr(cv2, "VideoCapture", Camera)
-    _open_camera(3, (1280, 720))
-    assert asked == {cv2.CAP_PROP_FRAME_WIDTH: 1280, cv2.CAP_PROP_FRAME_HEIGHT: 720}
 
 
 # Video files
@@ -187,3 +156,21 @@ def test_what_is_not_there_is_one_line(
 def test_only_a_camera_or_the_pattern_can_be_given_a_size(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has its own size; only a camera or the test pattern can be given one"):
         open_source(str(write_photo(tmp_path / "1.png")), size_wh=(640, 480))
+
+
+def test_only_a_camera_can_be_given_a_rate() -> None:
+    with pytest.raises(UsageError, match="test has its own rate; only a camera can be given one; see --max-fps"):
+        open_source("test", fps=10)
+
+
+def test_a_file_whose_name_looks_like_a_protocol_is_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_clip(tmp_path / "clip.avi", [10, 20]).rename(tmp_path / "concat:clip.avi")
+    monkeypatch.chdir(tmp_path)
+    assert len(read_all(open_source("concat:clip.avi"))) == 2
+
+
+@pytest.mark.parametrize("spec", ["two\nlines.mp4", "\x1b[2J.mp4", "null\0.mp4"])
+def test_a_name_with_control_characters_is_one_printable_line(spec: str) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(spec)
+    assert one_line(caught).isprintable()

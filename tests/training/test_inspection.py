@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import PhotoError
+from edge.note import TRAIN_ONLY, with_note
 from training.inspection import ENOUGH, SHOWN, inspect_photos
 from training.photos import find_photos
 
@@ -39,6 +40,14 @@ def test_small_pictures_are_counted(photos: Path) -> None:
     assert inspect_photos(photos).warnings == (
         "3 photos are less than 224 px wide or high, and training enlarges them",
     )  # fmt: skip
+
+
+def test_photos_that_a_device_kept_are_counted(photos: Path) -> None:
+    path = photos / "rose" / "100.png"
+    path.write_bytes(with_note(path.read_bytes(), {TRAIN_ONLY: True}))
+    found = inspect_photos(photos)
+    assert found.to_json()["train_only"] == 1
+    assert "  1 of them were kept by a device: they are for training only" in found.text().splitlines()
 
 
 def test_enough_is_what_training_asks_for() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import struct
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,6 +16,9 @@ import pytest
 
 from edge import folder
 from edge.errors import FloraError, PhotoError, UsageError
+from edge.note import TRAIN_ONLY, with_note
+from edge.uncertain import UncertainStore
+from tests.edge import fakes
 from training.photos import (
     Contradiction,
     Duplicate,
@@ -414,3 +418,66 @@ def test_class_weights_average_one_over_the_training_photos() -> None:
     assert weights == pytest.approx({"daisy": 112 / (2 * 28), "rose": 112 / (2 * 84)})
     train = [weights[photo.label] for photo in photos if photo.split == "train"]
     assert sum(train) / len(train) == pytest.approx(1)
+
+
+# --- photos that a device kept ----------------------------------------------------------------------------------
+
+
+def keep(folder: Path, label: str, number: int, first_seed: int) -> Path:
+    """Photos as `flora run --keep-uncertain` leaves them, once labelled; the folder of class folders."""
+    labelled = folder / "labelled"
+    (labelled / label).mkdir(parents=True, exist_ok=True)
+    for seed in range(first_seed, first_seed + number):
+        (labelled / label / f"{seed}.png").write_bytes(with_note(picture(seed, ".png"), {TRAIN_ONLY: True}))
+    return labelled
+
+
+def splits(root: Path) -> dict[str, str]:
+    return {photo.path: photo.split for photo in split(find_photos(root), seed=1)}
+
+
+def test_kept_photos_are_for_training_only_and_move_no_other(garden: Path, tmp_path: Path) -> None:
+    before = splits(garden)
+    keep(tmp_path, "daisy", 30, 1000)
+    shutil.copytree(keep(tmp_path, "rose", 5, 2000), garden, dirs_exist_ok=True)
+    after = splits(garden)
+    assert {path: name for path, name in after.items() if path in before} == before
+    assert {name for path, name in after.items() if path not in before} == {"train"}
+    assert len(after) == len(before) + 35
+    assert find_photos(garden).train_only == 35
+
+
+def test_kept_photos_may_be_linked_below_a_class_or_renamed(garden: Path, tmp_path: Path) -> None:
+    labelled = keep(tmp_path, "daisy", 3, 1000)
+    (garden / "daisy/field").symlink_to(labelled / "daisy", target_is_directory=True)
+    shutil.copy(keep(tmp_path, "rose", 1, 2000) / "rose/2000.png", garden / "rose/IMG_1.jpg")
+    found = splits(garden)
+    assert [found[path] for path in ("daisy/field/1000.png", "daisy/field/1002.png", "rose/IMG_1.jpg")] == ["train"] * 3
+
+
+def test_a_frame_kept_and_labelled_on_a_device_trains(garden: Path, tmp_path: Path) -> None:
+    store = UncertainStore(tmp_path / "kept", ("daisy", "rose"))
+    path = store.offer(fakes.decision((0.5, 0.5), labels=("daisy", "rose")), fakes.frame())
+    assert path is not None
+    store.label(path.stem, "rose")
+    shutil.copytree(tmp_path / "kept/labelled", garden, dirs_exist_ok=True)
+    assert splits(garden)[f"rose/{path.name}"] == "train"
+
+
+def test_kept_photos_alone_have_nothing_to_be_measured_on(tmp_path: Path) -> None:
+    keep(tmp_path, "daisy", 12, 1000)
+    labelled = keep(tmp_path, "rose", 12, 2000)
+    with pytest.raises(PhotoError, match=r"too few photos to measure on in daisy \(0\), rose \(0\)") as caught:
+        find_photos(labelled)
+    assert f"cp -r {labelled}/. PHOTOS/" in one_line(caught.value)
+
+
+def test_kept_photos_count_towards_enough_but_not_towards_what_is_measured_on(garden: Path, tmp_path: Path) -> None:
+    fill(garden / "tulip", 3, 300)
+    shutil.copytree(keep(tmp_path, "tulip", 7, 3000), garden, dirs_exist_ok=True)
+    assert counts(split(find_photos(garden), seed=1))["tulip"] == {"train": 8, "validation": 1, "test": 1}
+    (garden / "tulip/300.jpg").unlink()
+    keep(tmp_path, "tulip", 8, 3000)
+    shutil.copytree(tmp_path / "labelled", garden, dirs_exist_ok=True)
+    with pytest.raises(PhotoError, match=r"too few photos to measure on in tulip \(2\)"):
+        find_photos(garden)

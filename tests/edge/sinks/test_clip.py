@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.errors import OutputError, UsageError
+from edge.events import NO_PICTURE, Event
 from edge.overlay import draw_overlay
 from edge.sinks.clip import ClipSink
 from tests.edge.fakes import decision, frame
@@ -30,7 +31,7 @@ def test_the_clip_holds_every_frame_with_its_overlay(tmp_path: Path) -> None:
     sink.close()
     sink.close()
     pictures = play(path)
-    wanted = draw_overlay(frame(size_wh=(640, 480)).image_bgr, decision(number=6))
+    wanted = draw_overlay(frame(size_wh=(640, 480)), decision(number=6))
     assert len(pictures) == 7
     assert np.abs(pictures[6].astype(int) - wanted).mean() < 5
     assert cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS) == 30
@@ -53,6 +54,14 @@ def test_the_name_appears_only_when_the_clip_is_whole(tmp_path: Path) -> None:
     assert path.read_bytes() == b"an older clip"
     sink.close()
     assert path.read_bytes()[:4] == b"RIFF"
+
+
+def test_what_happens_besides_leaves_no_frame(tmp_path: Path) -> None:
+    sink = ClipSink(tmp_path / "clip.avi", fps=10)
+    sink.tell(Event(NO_PICTURE, 1_800_000_000.0, "no picture for 4 s"))
+    sink.show(decision(), frame())
+    sink.close()
+    assert len(play(tmp_path / "clip.avi")) == 1
 
 
 def test_without_a_frame_nothing_is_left_behind(tmp_path: Path) -> None:

@@ -6,12 +6,17 @@ import io
 import re
 import unicodedata
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.errors import OutputError
-from edge.sinks.terminal import COLUMNS, TerminalSink, plain_line, printable, rate
+from edge.events import NO_PICTURE, PICTURE_BACK, SIGHTING, SIGHTING_BEGAN, Event
+from edge.health import LIVE, Health
+from edge.sinks.terminal import COLUMNS, EVENTS, TerminalSink, event_line, plain_line, printable, rate
 from edge.smoothing import Decision
 from tests.edge.fakes import FakeClock, decision, frame
 
@@ -49,23 +54,58 @@ class Terminal(io.StringIO):
         return self.getvalue().count("frame ")
 
 
-def panel_of(decisions: list[Decision], *, step_s: float = 0.2, encoding: str = "utf-8") -> Terminal:
-    terminal, clock = Terminal(encoding), FakeClock()
-    sink = TerminalSink(terminal, is_panel=True, clock=clock)
-    for each in decisions:
-        sink.show(each, frame())
+Health_ = Callable[[], Health] | None
+
+
+def feed(sink: TerminalSink, items: Sequence[Decision | Event], clock: FakeClock, step_s: float) -> None:
+    for each in items:
+        if isinstance(each, Event):
+            sink.tell(each)
+        else:
+            sink.show(each, frame())
         clock.now += step_s
     sink.close()
+
+
+def panel_of(
+    items: Sequence[Decision | Event], *, step_s: float = 0.2, encoding: str = "utf-8", health: Health_ = None
+) -> Terminal:
+    terminal, clock = Terminal(encoding), FakeClock()
+    feed(TerminalSink(terminal, is_panel=True, health=health, clock=clock), items, clock, step_s)
     return terminal
 
 
-def plain_of(decisions: list[Decision], every: int = 100) -> list[str]:
-    stream = io.StringIO()
-    sink = TerminalSink(stream, every=every)
-    for each in decisions:
-        sink.show(each, frame())
-    sink.close()
+def plain_of(items: Sequence[Decision | Event], *, every_s: float = 100.0, health: Health_ = None) -> list[str]:
+    stream, clock = io.StringIO(), FakeClock()
+    feed(TerminalSink(stream, every_s=every_s, health=health, clock=clock), items, clock, 1.0)
     return stream.getvalue().splitlines()
+
+
+def gap(seconds: int, *, is_update: bool = False) -> Event:
+    text = f"camera 0: no picture for {seconds} s, it delivers no frames"
+    return Event(NO_PICTURE, 1_800_000_000.0 + seconds, text, {"seconds": seconds}, is_update)
+
+
+def sighting(number: int) -> Event:
+    return Event(SIGHTING, 1_800_000_000.0, f"roses number {number}")
+
+
+def health_now(**changes: Any) -> Health:
+    fields: dict[str, Any] = {
+        "time": 1_800_000_000.0,
+        "uptime_s": 60.0,
+        "state": LIVE,
+        "reason": None,
+        "model": "m.tflite",
+        "labels": (),
+        "source": "camera 0",
+        "picture_age_s": 0.1,
+        "fps": 29.97,
+        "cpu_share": 0.453,
+        "memory_mb": 210.2,
+        "temperature_c": 61.4,
+    }
+    return Health(**(fields | changes))
 
 
 def columns_of(line: str) -> int:
@@ -124,7 +164,7 @@ def test_a_pipe_gets_one_line_for_each_change_of_the_answer() -> None:
 
 
 def test_a_pipe_gets_a_sign_of_life_every_so_often() -> None:
-    lines = plain_of([decision(number=number) for number in range(25)], every=10)
+    lines = plain_of([decision(number=number) for number in range(25)], every_s=10)
     assert [line.split()[3] for line in lines] == ["0:", "10:", "20:"]
 
 
@@ -145,6 +185,104 @@ def test_a_dumb_terminal_gets_plain_lines(term: str, is_panel: bool, monkeypatch
     assert ("\x1b" in terminal.getvalue()) == is_panel
 
 
+# No picture
+
+
+def test_while_there_is_no_picture_the_panel_says_so_and_shows_no_answer() -> None:
+    screen = panel_of([decision(), gap(4)]).screen
+    assert "no picture for 4 s, it delivers no frames" in " ".join(screen)
+    assert not any("0.75" in line or "age" in line for line in screen)
+
+
+def test_the_time_without_a_picture_is_counted_in_place() -> None:
+    text = " ".join(panel_of([decision(), gap(4), *(gap(s, is_update=True) for s in (5, 6))]).screen)
+    assert "no picture for 6 s" in text
+    assert "no picture for 5 s" not in text
+    assert text.count("no_picture: ") == 1
+
+
+def test_the_next_picture_brings_the_answer_back() -> None:
+    screen = panel_of([decision(), gap(4), decision(number=9)]).screen
+    assert "roses  0.75" in "\n".join(screen)
+    assert sum("no picture for" in line for line in screen) == 1  # among the events
+
+
+def test_a_gap_leaves_the_lines_below_where_they_are() -> None:
+    before, after = (panel_of([decision(), sighting(1), *more]).screen for more in ([], [gap(4, is_update=True)]))
+    place = next(i for i, line in enumerate(before) if "roses number 1" in line)
+    assert "roses number 1" in after[place]
+
+
+def test_no_picture_from_the_start_is_told_without_an_answer() -> None:
+    assert "no picture for 4 s" in panel_of([gap(4, is_update=True)]).screen[0]
+
+
+def test_a_long_reason_is_wrapped_over_the_lines_of_the_bars() -> None:
+    words = " ".join(f"word{i}" for i in range(30))
+    screen = panel_of([decision(), replace(gap(4), text=words)]).screen
+    assert " ".join(" ".join(screen[1:5]).split()).startswith(words)
+
+
+def test_a_pipe_gets_the_beginning_of_a_gap_and_then_the_answer_again() -> None:
+    lines = plain_of([decision(), gap(4), gap(5, is_update=True), decision(number=7)])
+    assert [line.split()[1] for line in lines] == ["clip.avi", "no_picture:", "clip.avi"]
+
+
+# Events and health
+
+
+def test_the_panel_lists_the_last_few_events() -> None:
+    screen = panel_of([decision(), *(sighting(number) for number in range(EVENTS + 3))]).screen
+    shown = [line.split()[-1] for line in screen if "sighting: roses number" in line]
+    assert shown == [str(number) for number in range(3, EVENTS + 3)]
+
+
+def test_that_a_sighting_began_is_in_the_headline_already() -> None:
+    began = Event(SIGHTING_BEGAN, 1_800_000_000.0, "roses since 10:02:11")
+    assert not any("since" in line for line in panel_of([decision(), began]).screen)
+    assert "sighting_began: roses since 10:02:11" in plain_of([began])[0]
+
+
+def test_an_event_is_a_line_with_its_kind_to_be_found_by() -> None:
+    event = Event(PICTURE_BACK, 1_800_000_000.0, "camera 0: pictures again\x1b[2J")
+    assert re.fullmatch(r"\d\d:\d\d:\d\d  picture_back: camera 0: pictures again\?\[2J", event_line(event))
+
+
+def test_the_panel_tells_how_the_board_is_doing() -> None:
+    screen = "\n".join(panel_of([decision()], health=health_now).screen)
+    assert "cpu 45%  210 MB  61 C" in screen
+    assert "throttled" not in screen
+    assert "throttled" in "\n".join(panel_of([decision()], health=lambda: health_now(is_throttled=True)).screen)
+
+
+def test_a_board_that_says_nothing_of_itself_has_its_state() -> None:
+    silent = health_now(fps=None, cpu_share=None, memory_mb=None, temperature_c=None)
+    assert "live" in panel_of([decision()], health=lambda: silent).screen[-2]
+
+
+def test_health_is_asked_for_at_most_once_a_second() -> None:
+    asked: list[int] = []
+
+    def health() -> Health:
+        asked.append(1)
+        return health_now()
+
+    panel_of([decision(number=number) for number in range(26)], step_s=0.1, health=health)
+    assert len(asked) == 3
+
+
+def test_a_sign_of_life_in_a_pipe_tells_of_the_board() -> None:
+    lines = plain_of([decision(number=number) for number in range(11)], every_s=10, health=health_now)
+    assert [line.split()[1] for line in lines] == ["clip.avi", "clip.avi", "health:"]
+    assert "health: 30.0 frames/s  cpu 45%" in lines[-1]
+
+
+def test_an_answer_that_was_held_says_that_nothing_moved() -> None:
+    held = replace(decision(), is_held=True)
+    assert "nothing moved" in "\n".join(panel_of([held]).screen)
+    assert "[nothing moved, age 7 ms]" in plain_of([held])[0]
+
+
 @pytest.mark.parametrize(
     ("stamps", "expected"), [([], None), ([1.0], None), ([1.0, 1.0], None), ([1.0, 1.5, 2.0], 2.0)], ids=str
 )
@@ -159,6 +297,28 @@ def test_a_full_disk_is_one_line_and_closing_does_not_fail_again(is_panel: bool)
         with pytest.raises(OutputError, match=r"terminal view cannot be written .No space left on device."):
             sink.show(decision(), frame())
         sink.close()
+
+
+class FullDisk(io.StringIO):
+    """A buffered file on a disk without room until `has_room`: what could not be flushed stays in the buffer."""
+
+    has_room = False
+
+    def flush(self) -> None:
+        if not self.has_room:
+            raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("item", [decision(), sighting(1)], ids=["decision", "event"])
+@pytest.mark.parametrize("is_panel", [True, False], ids=["panel", "plain"])
+def test_what_failed_can_be_done_again_and_is_written_once(item: Decision | Event, is_panel: bool) -> None:
+    stream, clock = FullDisk(), FakeClock()
+    sink = TerminalSink(stream, is_panel=is_panel, clock=clock)
+    with pytest.raises(OutputError):
+        feed(sink, [item], clock, 0)
+    stream.has_room = True
+    feed(sink, [item], clock, 0)
+    assert stream.getvalue().count("\n") == (len(panel_of([item]).screen) - 1 if is_panel else 1)
 
 
 class ClosedPipe(io.StringIO):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
+from edge.board import Board
 from edge.layers import ConvLayer, Probe, single
 from edge.verbs import benchmark
 from tests.edge import tiny
@@ -28,12 +31,64 @@ def test_json_has_each_file_with_each_number_of_threads(flora: Flora, pair: list
     ]
     for row in record["steady"]:
         assert 0 < row["geometry"]["p50"] < row["total"]["p50"] <= row["total"]["p99"]
+        assert min(row[stage]["p95"] for stage in ("decode", "invoke", "rest")) > 0
         assert row["speed"]["low"] <= row["speed"]["value"] <= row["speed"]["high"]
     assert record["steady"][0]["speed"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert set(record["start"]) == {str(path) for path in pair}
     for start in record["start"].values():
         assert start["peak_mb"] > start["imports_mb"] > 0
-        assert min(start["init_ms"], start["first_ms"]) > 0
+        assert min(start["init_ms"], start["first_ms"], start["warm_up_ms"]) > 0
+
+
+def test_json_says_what_makes_boards_comparable(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", pair[0], "--threads", 1, "--rounds", 2, "--frame", "64x48", "--json")
+    record = json.loads(found.out)
+    assert record["board"].items() >= Board().facts().items()
+    assert record["sha256"] == {str(pair[0]): hashlib.sha256(pair[0].read_bytes()).hexdigest()}
+    assert record["runtime"].split()[0] in {"ai-edge-litert", "tflite-runtime"}
+    assert (record["best_threads"], record["frame"]) == ({str(pair[0]): 1}, "64x48")
+    assert datetime.fromisoformat(record["date"]).tzinfo is not None
+    assert set(record["temperature_c"]) == {"before", "after"}
+
+
+def test_every_number_of_threads_is_tried_and_the_best_one_named(
+    flora: Flora, pair: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "cores", lambda self: 3)
+    found = flora("benchmark", pair[0], "--rounds", 2, "--frame", "64x48")
+    rows = [line.split() for line in found.out.splitlines() if line.startswith(str(pair[0]))]
+    assert [row[1] for row in rows[:3]] == ["1", "2", "3"]
+    (best,) = (line for line in found.out.splitlines() if line.startswith(f"best for {pair[0]}: --threads "))
+    named = best.split("--threads ")[1].split(",")[0]
+    assert found.err.splitlines()[-1] == f"next: flora run {pair[0]} --source 0 --threads {named}"
+
+
+def test_a_throttled_board_is_told_beside_its_figures(
+    flora: Flora, pair: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Board, "is_throttled", lambda self: True)
+    monkeypatch.setattr(Board, "temperature_c", lambda self: 81.25)
+    found = flora("benchmark", pair[0], "--threads", 1, "--rounds", 2, "--frame", "64x48")
+    assert "while throttled" in found.out
+    assert found.out.splitlines()[-1] == "81.2 to 81.2 °C; throttled meanwhile: the figures are too high"
+
+
+def test_a_soak_has_a_line_for_each_period_and_the_drift(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", pair[0], "--threads", 1, "--frame", "64x48", "--soak", "0.2s", "--max-fps", 200)
+    head, columns, *rows, last = found.out.splitlines()
+    assert (found.code, head.startswith(f"{pair[0]}, 1 thread, ")) == (0, True)
+    assert columns.split()[:2] == ["seconds", "frames/s"]
+    assert len(rows) == 2
+    assert last.startswith("last line against the first: ")
+
+
+def test_a_soak_as_json_has_its_periods(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", pair[0], "--threads", 1, "--frame", "64x48", "--soak", "0.2s", "--json")
+    record = json.loads(found.out)
+    assert [period["total"]["p50"] > 0 for period in record["soak"]["periods"]] == [True, True]
+    assert (record["soak"]["threads"], record["soak"]["max_fps"]) == (1, None)
+    assert record["soak"]["drift"]["slower"] > 0
+    assert {"board", "date", "runtime", "sha256"} <= set(record)
 
 
 def test_text_has_a_line_for_each_and_the_next_command(flora: Flora, pair: list[Path]) -> None:
@@ -51,13 +106,32 @@ def test_text_has_a_line_for_each_and_the_next_command(flora: Flora, pair: list[
         (["--frame", "99999x48"], "--frame 99999x48: expected width x height"),
         (["--rounds", "0"], "--rounds 0: expected 1 or more"),
         (["--threads", "0"], "--threads 0: expected 1 or more"),
+        (["--soak", "10"], "--soak 10: expected a time such as 90s, 10m or 2h"),
+        (["--soak", "1s", "--max-fps", "0"], "--max-fps 0: expected more than 0, and --soak TIME"),
+        (["--max-fps", "5"], "--max-fps 5: expected more than 0, and --soak TIME"),
+        (["--soak", "1s", "--threads", "1", "--threads", "2"], "--soak with 2 numbers of threads: expected one"),
     ],
-    ids=["words", "no width", "huge", "no rounds", "no threads"],
+    ids=[
+        "words",
+        "no width",
+        "huge",
+        "no rounds",
+        "no threads",
+        "no unit",
+        "no rate",
+        "a rate alone",
+        "a soak's threads",
+    ],
 )
 def test_impossible_options_are_one_line(options: list[str], message: str, flora: Flora, pair: list[Path]) -> None:
     found = flora("benchmark", pair[0], *options)
     assert found.code == 2
     assert found.error.startswith(message)
+
+
+def test_a_soak_is_of_one_file(flora: Flora, pair: list[Path]) -> None:
+    found = flora("benchmark", *pair, "--soak", "1s")
+    assert (found.code, found.error) == (2, "--soak with 2 files: expected one")
 
 
 def test_a_file_named_twice_is_no_comparison(flora: Flora, pair: list[Path]) -> None:
@@ -113,7 +187,9 @@ def test_a_table_that_cannot_be_written_is_one_line(flora: Flora, tmp_path: Path
     assert "cannot be written" in flora("benchmark", "--layers", tmp_path / "file" / "here.json").error
 
 
-@pytest.mark.parametrize("extra", [("model.tflite",), ("--threads", "2")], ids=["a file", "threads"])
+@pytest.mark.parametrize(
+    "extra", [("model.tflite",), ("--threads", "2"), ("--soak", "1m")], ids=["a file", "threads", "a soak"]
+)
 def test_layers_are_timed_alone(extra: tuple[str, ...], flora: Flora) -> None:
     found = flora("benchmark", *extra, "--layers")
     assert (found.code, found.error.startswith(f"--layers together with {' '.join(extra)}: expected")) == (2, True)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -90,8 +91,9 @@ def test_the_terminal_shows_the_answer_without_being_asked(flora: Flora, model: 
 def test_frames_ends_an_endless_source(flora: Flora, model: Path) -> None:
     found = flora("run", model, "--source", "test", "--frames", "3", "--json", "--threads", "1")
     assert found.code == 0
-    assert len(records(found.out)) == 3
-    assert found.err.startswith("3 frames in ")
+    answers = [record for record in records(found.out) if "event" not in record]
+    assert len(answers) == 3
+    assert "\n3 frames in " in found.err
 
 
 def test_below_the_threshold_the_answer_is_unknown(flora: Flora, model: Path, photos: Path) -> None:
@@ -142,11 +144,12 @@ def test_a_signal_ends_it_cleanly_with_a_summary(number: signal.Signals, model: 
         # Not communicate(), which would pass over what readline() has read ahead.
         rest, err = process.stdout.read(), process.stderr.read()
     assert process.returncode == 0, err
-    frames = records(first + rest)
-    summary, *_, wrote = err.splitlines()
-    assert summary.startswith(f"{len(frames)} frames in ")
-    assert wrote == f"wrote {path}"
-    assert records(path.read_text()) == frames
+    told = records(first + rest)
+    frames = [record for record in told if "event" not in record]
+    assert (told[0]["event"], told[-1]["event"]) == ("started", "stopped")
+    assert f"\n{len(frames)} frames in " in err
+    assert err.splitlines()[-1] == f"wrote {path}"
+    assert records(path.read_text()) == told
     assert "Traceback" not in err
 
 
@@ -237,7 +240,7 @@ def test_a_bad_source_is_one_line_and_leaves_nothing_half_written(
 
 
 class FewFrames(BaseHTTPRequestHandler):
-    """A camera's MJPEG stream that closes after eight pictures."""
+    """A camera's MJPEG stream that closes after eight pictures, 25 ms apart as a camera's are."""
 
     def do_GET(self) -> None:
         jpeg = cv2.imencode(".jpg", tiny.plain("green", (64, 48)))[1].tobytes()
@@ -247,6 +250,7 @@ class FewFrames(BaseHTTPRequestHandler):
         for _ in range(8):
             self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg))
             self.wfile.write(jpeg + b"\r\n")
+            threading.Event().wait(0.025)
 
     def log_message(self, format: str, *args: object) -> None:
         """Keep the tests' output clean."""
@@ -266,15 +270,72 @@ def test_a_stream_that_ends_is_one_line_and_loses_no_answer(
     stream: str, flora: Flora, model: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "answers.jsonl"
-    found = flora("run", model, "--source", stream, "--jsonl", out, "--json")
+    found = flora("run", model, "--source", stream, "--jsonl", out, "--json", "--give-up-after", "0.2")
     assert found.code == 1
     *_, last = found.err.splitlines()
-    assert last.startswith(f"flora: {stream}: ended after ")
+    assert last.startswith(f"flora: {stream}: no picture for 0 s, given up as asked; reason: ended after ")
     assert found.err.count("flora: ") == 1
     assert "Traceback" not in found.err
     answers = records(out.read_text())
     assert records(found.out) == answers
-    assert {record["label"] for record in answers} == {"green"}
+    assert {record["label"] for record in answers if "event" not in record} == {"green"}
+    assert [record["event"] for record in answers if "event" in record] == ["started", "no_picture", "stopped"]
+
+
+# Recordings, services, pages
+
+
+def test_a_recording_is_run_again_to_the_same_lines(flora: Flora, model: Path, tmp_path: Path) -> None:
+    first, again = tmp_path / "first.jsonl", tmp_path / "again.jsonl"
+    live = ("--source", "test", "--frames", "12", "--jsonl", first, "--record", tmp_path / "kept")
+    assert flora("run", model, *live).code == 0
+    found = flora("run", model, "--source", tmp_path / "kept", "--replay", "--jsonl", again)
+    assert found.code == 0
+    assert "12 of 12 answers are as they were recorded with colours.tflite" in found.err
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_a_replay_with_another_model_says_so(flora: Flora, model: Path, tmp_path: Path) -> None:
+    assert flora("run", model, "--source", "test", "--frames", "3", "--record", tmp_path / "kept").code == 0
+    other = tiny.write_model(tmp_path / "other.tflite", licence="CC BY 4.0")
+    found = flora("run", other, "--source", tmp_path / "kept", "--replay")
+    assert "other.tflite answers anew" in found.err
+
+
+def test_the_page_is_named_and_answers_while_it_runs(model: Path) -> None:
+    command: list[str | Path] = [sys.executable, "-m", "edge.cli", "run", model, "--source", "test", "--web", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        link = process.stderr.readline().removeprefix("page: ").strip()
+        with urllib.request.urlopen(f"{link}api/state", timeout=30) as answer:
+            state = json.load(answer)
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert state["health"]["source"] == "test"
+    assert process.returncode == 0
+
+
+def test_a_service_is_printed_and_nothing_is_opened(flora: Flora, model: Path, tmp_path: Path) -> None:
+    found = flora("run", model, "--source", "7", "--jsonl", tmp_path / "a.jsonl", "--max-fps", "2", "--print-service")
+    assert found.code == 0
+    (command,) = [line for line in found.out.splitlines() if line.startswith("ExecStart=")]
+    assert command.endswith(f" run {model} --source 7 --jsonl {tmp_path}/a.jsonl --max-fps 2")
+    assert "sudo systemctl enable --now flora" in found.err
+    assert not (tmp_path / "a.jsonl").exists()
+
+
+def test_a_new_model_file_takes_over_while_it_runs(tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "colours.tflite")
+    command: list[str | Path] = [sys.executable, "-m", "edge.cli", "run", model, "--source", "test", "--json"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        tiny.write_model(tmp_path / "new.tflite", labels=("ruby", "leaf", "sky")).replace(model)
+        kinds = (json.loads(line).get("event") for line in process.stdout)
+        assert any(kind == "model_changed" for kind in kinds)
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+    assert process.returncode == 0
 
 
 # Bad input: outputs
@@ -323,6 +384,20 @@ def test_stdout_on_a_full_disk_is_one_line(model: Path, photos: Path) -> None:
         (["--max-fps", "0"], "--max-fps is 0; expected more than 0"),
         (["--smoothing-s", "-1"], "--smoothing-s is -1; expected 0 or more seconds"),
         (["--hysteresis", "1"], "--hysteresis is 1; expected at least 0 and less than 1"),
+        (
+            ["--roi", "0,0,0,1"],
+            "--roi 0,0,0,1: expected x1,y1,x2,y2 as shares of width and height, "
+            "0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1, as 0.2,0,0.8,1",
+        ),
+        (["--camera-size", "wide"], "--camera-size wide: expected width x height in pixels, as 1280x720"),
+        (["--camera-size", "0x9"], "--camera-size is 0x9; expected pixels, as 1280x720"),
+        (["--skip-still", "0"], "--skip-still 0: expected grey levels, more than 0 and at most 255"),
+        (["--give-up-after", "0"], "--give-up-after is 0; expected more than 0 seconds, or inf"),
+        (["--jsonl", "-", "--jsonl-keep", "0", "--jsonl", "a"], "--jsonl-keep is 0; expected 1 or more old files"),
+        (
+            ["--show", "--print-service"],
+            "--print-service with --show: a service has no screen; use --web, or leave --show out",
+        ),
         (["--clip", "x.mp4"], "x.mp4: the clip is an MJPEG .avi; give a name that ends with .avi"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
