@@ -185,7 +185,8 @@ class Live:
         except OSError as found:
             return OutputError(f"an output failed ({found.strerror or found}); the run has stopped")
         self._tell_all(self._sightings.end())
-        self._tell_if_live(STOPPED, str(error or f"after {self._monitor.frames} frames"), reason=error and str(error))
+        text = f"stopped: {error}" if error else f"stopped after {self._monitor.frames} frames"
+        self._tell_if_live(STOPPED, text, reason=error and str(error))
         return error
 
     def _decisions(self, source: Source) -> Iterator[tuple[Decision, Frame]]:

@@ -12,6 +12,7 @@ example: flora run --source 0
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -154,6 +155,7 @@ class _Made:
             realtime=self.args.realtime,
             size_wh=self.camera.size_wh,
             fps=self.camera.camera_fps,
+            max_fps=self.config.max_fps,
             stall_s=self.camera.stall_s,
             freeze_s=self.camera.freeze_s,
             give_up_after_s=self.camera.give_up_after,
@@ -218,6 +220,8 @@ class _Made:
                 done.append(go([*sinks, window]))
             except BaseException as error:  # noqa: BLE001  raised again below
                 done.append(error)
+            finally:
+                self.stop.set()
 
         thread = threading.Thread(target=loop, name="loop")
         thread.start()
@@ -248,9 +252,11 @@ def _print_service(arguments: Sequence[str]) -> int:
     from edge.service import install_commands, unit_text
 
     program = Path(sys.argv[0]).resolve()
+    command = [str(program)] if os.access(program, os.X_OK) else [sys.executable, "-m", "edge.cli"]
     unit = unit_text(
-        ["run", *arguments], user=getpass.getuser(), working_directory=str(Path.cwd()), executable=str(program)
-    )
+        [*command[1:], "run", *arguments], user=getpass.getuser(), working_directory=str(Path.cwd()),
+        executable=command[0],
+    )  # fmt: skip
     print(unit, end="")
     print("save it as flora.service, then:", *install_commands(), sep="\n  ", file=sys.stderr)
     return 0

@@ -12,9 +12,13 @@ import cv2
 import pytest
 
 from edge.cli import main
+from edge.opencv import quieten_opencv
 from tests.edge import tiny
 
 PROGRESS = re.compile(r"[\w ]+: \d+(/\d+)? in \d+:\d\d")
+
+
+quieten_opencv()  # FFmpeg takes its level of noise from the first use in a process, whichever test that is
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,16 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.errors import PhotoError
-from edge.geometry import Picture, centre_square, decode, model_input, read_photo, resize_short_side
+from edge.geometry import (
+    QUICK_FACTORS,
+    Picture,
+    _whole_factor_area,
+    centre_square,
+    decode,
+    model_input,
+    read_photo,
+    resize_short_side,
+)
 
 ORIENTATIONS = {  # EXIF orientation -> what it does to an upright picture when stored
     1: lambda p: p,
@@ -55,6 +64,15 @@ def bilinear(square: NDArray[np.float64], size: int) -> NDArray[np.float64]:
     return result
 
 
+@pytest.mark.parametrize("factor", QUICK_FACTORS)
+@pytest.mark.parametrize("size_wh", [(7, 5), (16, 16), (128, 224)], ids=str)
+def test_the_quick_average_is_the_average_bit_by_bit(factor: int, size_wh: tuple[int, int]) -> None:
+    frame = noise(factor * size_wh[1] + factor - 1, factor * size_wh[0] + factor - 1)
+    trimmed = frame[: factor * size_wh[1], : factor * size_wh[0]]
+    expected = cv2.resize(trimmed, size_wh, interpolation=cv2.INTER_AREA)
+    assert np.array_equal(_whole_factor_area(frame, min(size_wh)), expected)
+
+
 @pytest.mark.parametrize(
     ("height", "width"),
     [
@@ -74,8 +92,8 @@ def test_a_frame_becomes_what_the_rule_says(height: int, width: int) -> None:
     assert found.shape == (16, 16, 3)
     assert found.dtype == np.uint8
     assert found.flags.c_contiguous
-    # The mean is rounded (a half up or down) and so is the result; another rule is tens of levels away on noise.
-    assert np.abs(found - reference(frame, 16)).max() <= 1.51
+    # Mean and result are rounded, on arm64 the steps between as well; another rule is tens of levels away on noise.
+    assert np.abs(found - reference(frame, 16)).max() <= 2.01
 
 
 def test_blue_green_red_becomes_red_green_blue() -> None:
