@@ -17,9 +17,10 @@ import numpy as np
 from edge import geometry
 from edge.classifier import Classifier
 from edge.errors import SourceError
+from edge.events import Event
 from edge.frames import Frame
 from edge.live import LiveConfig, LiveSummary, run_live
-from edge.sinks import Sink
+from edge.sinks import ALL, Sink
 from edge.sinks.clip import ClipSink
 from edge.sinks.jsonl import JsonLinesFile
 from edge.smoothing import Decision
@@ -96,6 +97,8 @@ def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Callable[[s
 class _Watcher:
     """A sink that keeps the decisions in the middle of each scene, and moves the progress bar."""
 
+    name, backlog, needs_picture = "demo", ALL, True
+
     def __init__(self, wanted: set[int], total: int, bar: Callable[..., None]) -> None:
         self.seen: dict[int, tuple[Decision, Frame]] = {}
         self._wanted, self._total, self._bar = wanted, total, bar
@@ -104,6 +107,9 @@ class _Watcher:
         if frame.number in self._wanted:
             self.seen[frame.number] = (decision, frame)
         self._bar(frame.number + 1, self._total, f"{decision.shown} {decision.probability:.0%}")
+
+    def tell(self, event: Event) -> None:
+        """A clip brings none."""
 
     def close(self) -> None:
         """Nothing is held open."""

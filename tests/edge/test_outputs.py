@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def names(config: OutputConfig, run: Run, *, is_json: bool = False) -> list[str]
     ids=lambda value: "+".join(value) if isinstance(value, dict) else "",
 )
 def test_any_number_of_outputs_at_once(
-    options: dict[str, str], expected: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: dict[str, Any], expected: list[str], run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert names(OutputConfig(**options), run) == expected
