@@ -78,11 +78,15 @@ def large_run_folder(tmp_path_factory: pytest.TempPathFactory, root: Path, run_f
 
 @pytest.fixture
 def export(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Export:
-    """`flora export` of the finished run to tmp_path/model.tflite, with more options; `run` is another folder."""
+    """`flora export` of the finished run to tmp_path/model.tflite, with more options; `run` is another folder.
+
+    Training with quantisation is asked for unless the options say otherwise.
+    """
 
     def call(*options: str, run: Path = run_folder) -> Said:
         out = [] if "-o" in options else ["-o", str(tmp_path / "model.tflite")]
-        code = main(["export", str(run), *out, "--cache", str(tmp_path / "cache"), *options])
+        given = ["--cache", str(tmp_path / "cache"), "--aware-epochs", "1"]
+        code = main(["export", str(run), *out, *given, *options])
         captured = capsys.readouterr()
         return Said(code, captured.out, captured.err)
 
