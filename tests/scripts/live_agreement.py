@@ -47,7 +47,7 @@ def flora_labels(*arguments: str) -> list[str]:
         code = main(list(arguments))
     if code != 0:
         raise RuntimeError(f"flora {' '.join(arguments)[:200]}: exit code {code}")
-    records = [json.loads(line) for line in out.getvalue().splitlines()]
+    records = [record for line in out.getvalue().splitlines() if "event" not in (record := json.loads(line))]
     return [record["label"] if "label" in record else record["top"][0]["label"] for record in records]
 
 
