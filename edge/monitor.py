@@ -24,6 +24,7 @@ from edge.smoothing import Decision
 
 WARM_UP_FRAMES = 1  # the first invoke also lays out memory: counted, but not timed
 TIMED_FRAMES = 10_000  # the last so many are timed, so that months of running take no more memory than minutes
+STAGES = 4  # wait, geometry, invoke, age
 FPS_WINDOW_S = 5.0
 STABILITY_WINDOW_S, SHORTEST_FOR_STABILITY_S = 600.0, 10.0
 
@@ -93,7 +94,8 @@ class Monitor:
         self._last_shown: str | None = None
         self._captured_at: float | None = None
         self._label_counts: Counter[str] = Counter()
-        self._times_ms: deque[tuple[float, float, float, float]] = deque(maxlen=TIMED_FRAMES)
+        self._times_ms = np.zeros((TIMED_FRAMES, STAGES))  # a ring, laid out at once so that memory stays flat
+        self._timed = 0
         self._stamps: deque[float] = deque()
         self._changed_at: deque[float] = deque()
         self._state, self._reason = STARTING, ""
@@ -114,7 +116,9 @@ class Monitor:
             self._last_shown = decision.shown
             _append_recent(self._stamps, now, FPS_WINDOW_S)
             if self.frames > WARM_UP_FRAMES and not decision.is_held:
-                self._times_ms.append((decision.wait_ms, result.geometry_ms, result.invoke_ms, decision.age_ms))
+                times = (decision.wait_ms, result.geometry_ms, result.invoke_ms, decision.age_ms)
+                self._times_ms[self._timed % TIMED_FRAMES] = times
+                self._timed += 1
 
     def note(self, event: Event) -> None:
         """What happened to the source."""
@@ -136,8 +140,7 @@ class Monitor:
             recent = [at for at in self._stamps if now - at <= FPS_WINDOW_S]
             window = min(max(uptime, 1.0), STABILITY_WINDOW_S)
             changes = sum(now - at <= STABILITY_WINDOW_S for at in self._changed_at)
-            times = np.array(self._times_ms)
-            wait, geometry, invoke, age = _stages(times)
+            wait, geometry, invoke, age = _stages(self._times_ms[: self._timed])
             return Health(
                 time=self._wall(), uptime_s=uptime, state=self._state, reason=self._reason or None, model=model,
                 labels=tuple(labels), source=source.name if source else "",
@@ -152,7 +155,7 @@ class Monitor:
 
     def summary(self, source: Source, outputs: Mapping[str, OutputHealth], error: FloraError | None) -> LiveSummary:
         seconds = self._last_at - self._first_at
-        wait, geometry, invoke, age = _stages(np.array(self._times_ms))
+        wait, geometry, invoke, age = _stages(self._times_ms[: self._timed])
         return LiveSummary(
             frames=self.frames,
             held=self._held,
@@ -187,5 +190,5 @@ def _rate(stamps: Sequence[float]) -> float | None:
 def _stages(times_ms: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> list[Percentiles | None]:
     """Of wait, geometry, invoke and age, from (n, 4)."""
     if not len(times_ms):
-        return [None] * 4
-    return [percentiles(times_ms[:, stage]) for stage in range(4)]
+        return [None] * STAGES
+    return [percentiles(times_ms[:, stage]) for stage in range(STAGES)]

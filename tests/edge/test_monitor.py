@@ -43,6 +43,15 @@ def test_what_it_keeps_is_bounded() -> None:
     assert max(len(value) for value in kept) <= 10_000
 
 
+def test_times_look_back_over_the_last_ten_thousand() -> None:
+    clock = FakeClock()
+    monitor = Monitor(clock, lambda: 5.0)
+    for number in range(10_101):
+        monitor.add(replace(decision(), age_ms=1.0 if number <= 100 else 9.0), clock.now)
+    health = monitor.health("m", (), None, {})
+    assert health.age_ms == (9.0, 9.0, 9.0)
+
+
 def test_held_answers_are_counted_and_not_timed() -> None:
     clock = FakeClock()
     monitor = Monitor(clock, lambda: 5.0)
