@@ -136,11 +136,13 @@ class Monitor:
         """A snapshot; `source` is None before there is one."""
         now = self._clock()
         with self._lock:
+            times = self._times_ms[: self._timed].copy()
+        wait, geometry, invoke, age = _stages(times)  # sorting takes a while, in which the loop must not wait
+        with self._lock:
             uptime = now - self._started_at
             recent = [at for at in self._stamps if now - at <= FPS_WINDOW_S]
             window = min(max(uptime, 1.0), STABILITY_WINDOW_S)
             changes = sum(now - at <= STABILITY_WINDOW_S for at in self._changed_at)
-            wait, geometry, invoke, age = _stages(self._times_ms[: self._timed])
             return Health(
                 time=self._wall(), uptime_s=uptime, state=self._state, reason=self._reason or None, model=model,
                 labels=tuple(labels), source=source.name if source else "",
