@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import PurePosixPath
 
 from edge.errors import UsageError
@@ -19,6 +20,8 @@ SHORTEST_WATCHDOG_S = 30.0
 WATCHDOG_FRAMES = 4  # a run with --max-fps must be able to miss a few and live
 SECRET_OPTIONS = {"--web-token": "FLORA_WEB_TOKEN"}  # and the variable from which `flora run` takes it otherwise
 SECRET_IN_ADDRESS = re.compile(r"://[^/?#]*:[^/?#]*@|[?&][^=&]*(pass|pwd|token|secret|key|auth)[^=&]*=", re.IGNORECASE)
+THIS_MACHINE = re.compile(r"\d*|(localhost|127(\.\d+){3}|\[::1\]):\d*")  # values of --web that need no token
+KEPT_TOKEN = "16 characters or more that nobody guesses, such as: openssl rand -hex 16 prints"
 PLAIN_WORD = re.compile(r"[A-Za-z0-9_@+=:,./-]+")
 ESCAPES = {"\\": r"\\", '"': r"\"", "\n": r"\n", "\t": r"\t", "\r": r"\r"}
 TEMPORARY = ("/tmp", "/var/tmp")
@@ -135,7 +138,17 @@ def _command(arguments: Sequence[str]) -> _Command:
             secrets.append((variable, f"the address, with its password, after {begin or words[-2:][0]}"))
         else:
             words.append(_word(word))
+    token = SECRET_OPTIONS["--web-token"]
+    if _is_open_to_others(arguments) and token not in dict(secrets):
+        secrets.append((token, KEPT_TOKEN))  # one that is made at each start locks everybody out at the next
     return _Command(tuple(words), tuple(secrets))
+
+
+def _is_open_to_others(arguments: Sequence[str]) -> bool:
+    """Whether the page has an address beyond this machine."""
+    pages = [value for option, value in pairwise([*arguments, ""]) if option == "--web"]
+    pages += [argument.removeprefix("--web=") for argument in arguments if argument.startswith("--web=")]
+    return not all(map(THIS_MACHINE.fullmatch, pages))
 
 
 def _about_secrets(name: str, command: _Command) -> str:

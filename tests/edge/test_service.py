@@ -177,6 +177,19 @@ def test_a_secret_goes_to_a_file_that_only_root_reads(arguments: Sequence[str], 
     assert "install -m 600" in text
 
 
+@pytest.mark.parametrize("page", [("--web", "0.0.0.0:8080"), ("--web=[::]:8080",), ("--web", "pi.local:80", "--log")])
+def test_a_page_for_other_machines_has_the_same_token_after_a_restart(page: Sequence[str]) -> None:
+    text = unit(*page)
+    assert setting(text, "EnvironmentFile") == "/etc/flora.env"
+    assert text.count("FLORA_WEB_TOKEN=<") == 1
+    assert unit(*page, "--web-token", "geheim").count("FLORA_WEB_TOKEN=<") == 1
+
+
+@pytest.mark.parametrize("page", [(), ("--web", "8080"), ("--web=127.0.0.1:80",), ("--web", "[::1]:0"), ("--web",)])
+def test_a_page_for_this_machine_needs_no_token(page: Sequence[str]) -> None:
+    assert "EnvironmentFile" not in unit(*page)
+
+
 def test_two_secrets_have_two_names() -> None:
     text = unit("--source", "rtsp://a:b@c/1", "--mqtt", "mqtt://a:b@c/1")
     assert setting(text, "ExecStart").endswith("--source ${FLORA_ADDRESS_1} --mqtt ${FLORA_ADDRESS_2}")
