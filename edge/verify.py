@@ -189,7 +189,7 @@ def _output_cause(seen: _Answers, wanted: _Answers) -> str:
     everything, right = np.stack(seen), np.stack(wanted)
     if not np.isfinite(everything).all() or everything.min() < -TOLERANCE or everything.max() > 1 + TOLERANCE:
         return "the output's type or scale is read wrongly: there are answers outside 0 to 1"
-    factor = float((everything * right).sum() / (right * right).sum())
+    factor = float((everything * right).sum() / max((right * right).sum(), TOLERANCE**2))  # a card may ask for nothing
     if factor > 0 and abs(factor - 1) > SLIGHT and difference(everything / factor, right) <= TOLERANCE:
         return f"the output's scale is read wrongly: all answers are {factor:.2f} times what they should be"
     return ""

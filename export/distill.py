@@ -1,7 +1,7 @@
 """Knowledge distillation: a trained network teaches a slim one what it answers to augmented photos.
 
 In:  a pupil, a flat Keras network, float32 [-1, 1] (batch, N, N, 3) -> probabilities; lessons of its teacher.
-Out: the pupil with the averaged weights of its best epoch on validation photos.
+Out: the pupil with the averaged weights of its best epoch on validation photos, or as it came if none was better.
 
 The pupil is shown no label. Its targets are the teacher's probabilities (Hinton et al. 2015), and, where a reference
 is given, the maps behind each of its blocks (as in FitNets, Romero et al. 2015): a few thousand photos have too few
@@ -20,7 +20,7 @@ from export.slim import makes_channels
 from training.backbone import EVIDENCE, FEATURES
 from training.checkpoint import Progress, State, load_state
 from training.keras import keras, tf
-from training.phase import AveragedModel, Phase, StepProgress, Validation, prepare, run_phase
+from training.phase import AveragedModel, Phase, StepProgress, Validation, prepare, run_phase, validate
 
 NAME = "distilling"
 LEAST = 1e-9  # variance: maps that are the same everywhere have none
@@ -31,7 +31,7 @@ class Distillation:
     """How a pupil is taught."""
 
     epochs: int
-    rate: float = 1e-3  # peak learning rate
+    rate: float  # peak learning rate
     batch: int = 32
     weight_decay: float = 0.02
     average: float = 0.99  # momentum of the weight average
@@ -105,8 +105,7 @@ def distil(
     `reference` is the teacher's network, or one as wide, with the pupil's input size; without it answers alone are
     learned. With a `checkpoint` file, what broke off is gone on with.
     """
-    size, state = int(pupil.input_shape[1]), (load_state(checkpoint) if checkpoint else None)
-    state = state or State(Progress(), [], [], [], [])
+    size = int(pupil.input_shape[1])
     phase = Phase(
         NAME, how.epochs, how.rate, lessons.steps(how.batch), how.weight_decay, 0.0, how.average, patience=how.epochs
     )  # fmt: skip
@@ -115,12 +114,21 @@ def distil(
     maps = _maps(pupil, [FEATURES, *names])
     network.taught(how, maps, _Head(pupil, how.seed), _maps(reference, names) if names else None)
     prepare(network, phase)
+    state = (load_state(checkpoint) if checkpoint else None) or _untaught(network, phase, validation)
     run_phase(
         network, phase, lambda epoch: lessons.batches(size, epoch, how.batch, how.seed), validation, state, checkpoint,
         progress,
     )  # fmt: skip
     network.set_weights(state.best)
     return state.progress.history
+
+
+def _untaught(network: AveragedModel, phase: Phase, validation: Validation) -> State:
+    """The pupil as it comes: few photos may not be enough to make it better than that."""
+    loss, _ = validate(network, validation, phase)
+    optimizer = [variable.numpy() for variable in network.optimizer.variables()]
+    weights = network.get_weights()
+    return State(Progress(NAME, best_loss=loss), weights, network.average(), weights, optimizer)
 
 
 def logits_of(model: Any) -> Any:

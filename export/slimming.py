@@ -37,7 +37,8 @@ from training.pipeline import Augmentation, build_cache, epoch_batches
 
 RANKING_PHOTOS, WEIGHING_PHOTOS = 1000, 300
 MOMENTUM = 0.95  # of BatchNorm's moving statistics in a distillation
-REFERENCE_RATE, AWARE_RATE = 3e-4, 2e-4  # peak learning rates
+RATE, REFERENCE_RATE, AWARE_RATE = 1e-3, 3e-4, 2e-4  # peak learning rates
+FULL_RATE_STEPS = 400  # a shorter distillation spoils at the full rate what was fitted, and cannot mend it in time
 SAFETY = 1.05  # on the speed: the table does not foretell it to the percent
 AWARE_BATCHES = 20  # that set the first ranges of fake quantisation
 
@@ -134,7 +135,9 @@ class Slimming:
 
     def distilled(self, pupil: Any, lessons: Lessons, reference: Any | None) -> list[dict[str, Any]]:
         """Teach `pupil` in place; returns the history."""
-        how = Distillation(self.plan.distil_epochs, batch=self._batch(lessons), seed=self.run.config.seed)
+        batch, epochs = self._batch(lessons), self.plan.distil_epochs
+        rate = RATE * min(1.0, epochs * lessons.steps(batch) / FULL_RATE_STEPS)
+        how = Distillation(epochs, rate, batch, seed=self.run.config.seed)
         return self._teach(_thawed(pupil), lessons, how, reference, "pupil")
 
     def made_aware(self, pupil: Any, lessons: Lessons) -> Any:

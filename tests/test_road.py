@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
-from tests.road import PER_CLASS, Road
+from tests.road import PER_CLASS, Road, export
 from tests.scripts.live_agreement import agreement, flora_labels, held_out
 
 pytestmark = pytest.mark.photos
@@ -48,6 +48,23 @@ def test_live_answers_are_those_of_evaluate(road: Road, tmp_path: Path) -> None:
     assert shares["ffv1"] == shares["png"] == 1.0
     # A head on frozen features sits on the fence more often than a fine-tuned network, for which 98 % is asked.
     assert shares["http"] >= 0.95
+
+
+@pytest.mark.timeout(600)
+def test_a_first_look_at_a_slim_network_is_small_and_proves_itself(
+    road: Road, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Slimmed and taught for four epochs: enough to be far above guessing, with steady answers, and not to be good."""
+    slim, work = tmp_path / "slim.tflite", ["--lessons", "1", "--distil-epochs", "4"]
+    export(road, slim, "--quick", *work, "--max-kb", "1500", "--speed", "2", "--max-drop", "100", "--json")
+    exported = json.loads(capsys.readouterr().out)
+    chosen = next(variant for variant in exported["variants"] if variant["is_chosen"])
+    assert "slim" in chosen["name"]
+    assert chosen["size"] == 128
+    assert slim.stat().st_size == exported["bytes"] <= 1_500_000
+    assert chosen["speed"]["value"] >= 2
+    assert chosen["test"]["low"] > 2 / 5
+    assert main(["inspect", str(slim), "--json"]) == 0
 
 
 def test_imagenet_knows_a_daisy(shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

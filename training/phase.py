@@ -152,7 +152,7 @@ def run_phase(
             break
         started = clock()
         logs = model.fit(batches(epoch), verbose=0, callbacks=_bars(progress, phase, epoch, state)).history
-        loss, accuracy = _validate(model, validation, phase)
+        loss, accuracy = validate(model, validation, phase)
         row = {
             "phase": phase.name, "epoch": epoch + 1, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1],
             "val_loss": loss, "val_accuracy": accuracy, "learning_rate": float(model.optimizer.learning_rate.numpy()),
@@ -177,7 +177,7 @@ def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
-def _validate(model: AveragedModel, validation: Validation, phase: Phase) -> tuple[float, float]:
+def validate(model: AveragedModel, validation: Validation, phase: Phase) -> tuple[float, float]:
     """Loss and accuracy of the averaged weights. Raises UsageError when the loss is no number any more."""
     with model.averaged():
         probabilities = validation.predict()

@@ -200,6 +200,11 @@ def test_a_dead_model_has_an_unknown_cause() -> None:
     assert cause(dead, dead).startswith("unknown: no fault")
 
 
+def test_a_card_that_expects_nothing_at_all_has_an_unknown_cause() -> None:
+    cases = golden(lambda frame_bgr: np.zeros(3, np.float32))
+    assert likely_cause(right, model, SIZE, LABELS, cases).startswith("unknown: no fault")
+
+
 @pytest.mark.parametrize(
     "shifted",
     [

@@ -47,10 +47,12 @@ def halved(model: Any, size: int = colours.SIZE) -> Any:
 
 
 def taught(
-    pupil: Any, lessons: Lessons, epochs: int, reference: Any = None, checkpoint: Path | None = None, **how: Any
-) -> list[dict[str, Any]]:
+    pupil: Any, lessons: Lessons, epochs: int, reference: Any = None, checkpoint: Path | None = None, *, turn: int = 0,
+    **how: Any,
+) -> list[dict[str, Any]]:  # fmt: skip
     size = int(pupil.input_shape[1])
     views, truth = colours.pictures(range(200, 208))
+    truth = (truth + turn) % 3
     infer, seen = predictor(pupil), np.ascontiguousarray(views[:, :size, :size])
     asked = Distillation(epochs, **{"rate": 1e-2, "batch": BATCH, "average": 0.5, **how})
     return distil(pupil, lessons, asked, Validation(lambda: infer(seen), truth), reference, checkpoint=checkpoint)
@@ -75,14 +77,19 @@ def test_a_pupil_learns_to_answer_as_its_teacher(size: int, model: Any, lessons:
     assert history[0]["accuracy"] < history[-1]["accuracy"] > 0.85  # agreement with the teacher, on the lessons
 
 
-def test_a_pupil_believes_its_teacher_whatever_is_true(model: Any, lessons: Lessons, tmp_path: Path) -> None:
-    """The teacher's answers turned round: a pupil that looked at anything else would stay right."""
-    turned = Lessons(tmp_path, lessons.course)
+@pytest.fixture
+def turned(lessons: Lessons, tmp_path: Path) -> Lessons:
+    """The same pictures, with the answers of the class before."""
     for path in lessons.folder.glob("*.npy"):
         rows = np.load(path)
         np.save(tmp_path / path.name, rows[:, [1, 2, 0]] if path.stem == "answers" else rows)
+    return Lessons(tmp_path, lessons.course)
+
+
+def test_a_pupil_believes_its_teacher_whatever_is_true(model: Any, turned: Lessons) -> None:
+    """A pupil that looked at anything else would stay right."""
     pupil = halved(model)
-    taught(pupil, turned, 6)
+    taught(pupil, turned, 6, turn=-1)  # validation decides which epoch is kept
     views, truth = colours.pictures(range(300, 320))
     assert (predict(pupil, views).argmax(axis=1) == (truth - 1) % 3).mean() > 0.9
 
@@ -137,6 +144,18 @@ def test_the_best_epoch_is_kept(model: Any, lessons: Lessons) -> None:
     found = predict(pupil, views)
     loss = -np.log(np.clip(found[np.arange(len(truth)), truth], 1e-7, 1)).mean()
     assert loss == pytest.approx(min(row["val_loss"] for row in history), rel=1e-3)
+
+
+def test_a_pupil_that_lessons_only_spoil_stays_as_it_was(model: Any, turned: Lessons, tmp_path: Path) -> None:
+    pupil, checkpoint = slim(model, {}), tmp_path / "state.npz"
+    history = taught(pupil, turned, 2, checkpoint=checkpoint)
+    assert min(row["val_loss"] for row in history) > 0.5
+    again = slim(model, {})
+    again.set_weights([np.zeros_like(weight) for weight in again.get_weights()])
+    assert taught(again, turned, 2, checkpoint=checkpoint) == history
+    for network in (pupil, again):
+        for found, wanted in zip(network.get_weights(), model.get_weights(), strict=True):
+            assert (found == wanted).all()
 
 
 def test_what_broke_off_is_gone_on_with(model: Any, lessons: Lessons, tmp_path: Path) -> None:

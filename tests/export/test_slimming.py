@@ -295,6 +295,20 @@ def test_photos_that_fill_no_batch_are_one(start: Callable[..., Slimming], run: 
         assert len(work.distilled(slim(run.model, {}, 16), lessons, None)) == 1
 
 
+@pytest.mark.parametrize(
+    ("epochs", "rate"), [(10, 1e-3 * 20 / 400), (100, 1e-3 * 200 / 400), (200, 1e-3), (1000, 1e-3)]
+)
+def test_a_short_distillation_is_a_gentle_one(
+    epochs: int, rate: float, start: Callable[..., Slimming], run: FinishedRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two steps an epoch; at the full rate a few steps would only spoil what was fitted."""
+    asked = []
+    monkeypatch.setattr(slimming, "distil", lambda pupil, lessons, how, *others: asked.append((how.epochs, how.rate)))
+    work = start(replace(PLAN, distil_epochs=epochs, lessons=1), replace(run, config=replace(run.config, batch=15)))
+    work.distilled(slim(run.model, {}, 16), work.lessons(), None)
+    assert asked == [(epochs, pytest.approx(rate))]
+
+
 def altered(run: FinishedRun) -> FinishedRun:
     model = slim(run.model, {})
     bias = model.get_layer("evidence").bias
