@@ -93,6 +93,11 @@ class _Maker:
         zeros = self.config.pattern.replace(":", "of") if self.config.pattern else f"{100 * self.plan.sparsity:.0f}"
         int8 = quantize.convert_int8(network, self.calibration(size))
         self.variants.add(f"int8_pruned{zeros}", int8, network, size, is_integer=True)
+        if self.plan.aware_epochs and not self.plan.distil_epochs:  # lessons are of the slim network's size otherwise
+            slimming = self._slimming()
+            taught = slimming.made_aware(network, slimming.lessons(), preserve_zeros=True)
+            name, int8 = f"int8_qat_pruned{zeros}", aware.convert_aware(taught)
+            self.variants.add(name, int8, network, size, is_integer=True)
 
     def aware_of_the_run(self) -> None:
         """The whole network, trained on with fake quantisation."""
@@ -129,7 +134,8 @@ class _Maker:
 
     def _slimming(self) -> Slimming:
         slimming = Slimming(self.run, self.plan, self.cache, self.work, self.stages)
-        self.variants.work.append(slimming.work)
+        if slimming.work not in self.variants.work:
+            self.variants.work.append(slimming.work)
         return slimming
 
     def _record(self, slim: SlimNetwork, name: str) -> Slimmed:

@@ -140,14 +140,17 @@ class Slimming:
         how = Distillation(epochs, rate, batch, seed=self.run.config.seed)
         return self._teach(_thawed(pupil), lessons, how, reference, "pupil")
 
-    def made_aware(self, pupil: Any, lessons: Lessons) -> Any:
-        """A copy of `pupil` that has been taught further with fake quantisation in it."""
-        network = aware.aware(pupil)
+    def made_aware(self, pupil: Any, lessons: Lessons, *, preserve_zeros: bool = False) -> Any:
+        """A copy of `pupil` that has been taught further with fake quantisation in it.
+
+        With `preserve_zeros` weights that are zero stay so.
+        """
+        network = aware.aware(pupil, preserve_zeros=preserve_zeros)
         size, batch = int(pupil.input_shape[1]), self._batch(lessons)
         first = lessons.batches(size, 0, batch, self.run.config.seed).take(AWARE_BATCHES)
         aware.calibrate(network, (pictures for pictures, _ in first))
         how = Distillation(self.plan.aware_epochs, AWARE_RATE, batch, matching=0.0, seed=self.run.config.seed + 1)
-        self._teach(network, lessons, how, None, "aware")
+        self._teach(network, lessons, how, None, "aware", _weights_of(pupil) if preserve_zeros else "")
         return network
 
     def slimmed(self, table: LatencyTable) -> SlimNetwork:
@@ -161,7 +164,10 @@ class Slimming:
         kept = sum((channels | shape.widths).values()) / sum(channels.values())
         return SlimNetwork(pupil, shape, kept, whole / shape.ms, history)
 
-    def _teach(self, network: Any, lessons: Lessons, how: Distillation, reference: Any | None, what: str) -> list[Any]:
+    def _teach(
+        self, network: Any, lessons: Lessons, how: Distillation, reference: Any | None, what: str, mark: str = ""
+    ) -> list[Any]:  # fmt: skip
+        """`mark` tells apart what is taught to networks of the same shapes."""
         size = int(network.input_shape[1])
         if size not in self._validation:
             self._validation[size] = self.run.views(
@@ -170,7 +176,7 @@ class Slimming:
         views, infer = self._validation[size], predictor(network)
         validation = Validation(lambda: infer(views.pictures), views.truth)
         bar = self._stages(TITLES[what])
-        checkpoint = self.work / f"{what}-{_shapes_of(network)}.npz"
+        checkpoint = self.work / f"{what}{mark}-{_shapes_of(network)}.npz"
         return distil(network, lessons, how, validation, reference, bar, checkpoint)
 
     def pictures(self, count: int) -> NDArray[np.uint8]:
@@ -200,6 +206,14 @@ def _shapes_of(network: Any) -> str:
     return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
 
 
+def _weights_of(network: Any, begun: bytes = b"") -> str:
+    """A name for the weights of a network, and for what it is `begun` with."""
+    digest = hashlib.sha256(begun)
+    for weight in network.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()[:16]
+
+
 def _thawed(model: Any) -> Any:
     """Let BatchNorm learn: the statistics of fewer channels, or of smaller pictures, are others."""
     for layer in batch_norms(model):
@@ -214,7 +228,4 @@ def _fingerprint(run: FinishedRun, plan: Plan) -> str:
     Which shape they led to is in the names of the files.
     """
     decisive = asdict(replace(plan, max_drop=0.0, max_kb=0.0, speed=0.0))
-    digest = hashlib.sha256(json.dumps([manifest_hash(run.photos), decisive, asdict(run.config)]).encode())
-    for weight in run.model.get_weights():
-        digest.update(weight.tobytes())
-    return digest.hexdigest()[:16]
+    return _weights_of(run.model, json.dumps([manifest_hash(run.photos), decisive, asdict(run.config)]).encode())

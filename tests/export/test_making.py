@@ -87,6 +87,16 @@ def test_a_pruned_variant_is_named_for_its_zeros_and_the_network_stays(
 
 
 @pytest.mark.usefixtures("slimmed")
+def test_a_pruned_network_is_trained_on_with_its_zeros_where_lessons_are_of_its_size(make: Make) -> None:
+    found = make(preset="accurate", aware_epochs=1, sparsity=0.5)
+    assert names(found) == [*FLOATS, "int8", "int8_pruned50", "int8_qat_pruned50", "int8_qat"]
+    shares = [round(made.sparsity.by_layer["expand"], 2) for made in found.made[-3:]]
+    assert (shares[:2], shares[2] < 0.1) == ([0.5, 0.5], True)
+    assert len(found.work) == 1
+    assert "int8_qat_pruned50" not in names(make(preset="micro", sparsity=0.5))
+
+
+@pytest.mark.usefixtures("slimmed")
 def test_a_network_that_cannot_be_trained_is_only_quantised(make: Make, run: FinishedRun) -> None:
     fixed = replace(run, why_fixed="its head is another")
     assert names(make(fixed, aware_epochs=1, sparsity=0.5)) == [*FLOATS, "int8"]

@@ -251,6 +251,26 @@ def test_the_network_with_fake_quantisation_converts_and_is_right(
         assert (old == new).all()
 
 
+def test_zeros_stay_in_training_with_fake_quantisation_and_other_zeros_are_not_gone_on_with(
+    run: FinishedRun, start: Callable[..., Slimming], calls: Counter[str]
+) -> None:
+    work = start(replace(PLAN, distil_epochs=0, lessons=1))
+    lessons, found = work.lessons(), []
+    calls.clear()
+    for share in (0.5, 0.75, 0.5):
+        pruned = slim(run.model, {})
+        kernel, *others = pruned.get_layer("expand").get_weights()
+        zeros = np.abs(kernel) <= np.quantile(np.abs(kernel), share)
+        pruned.get_layer("expand").set_weights([np.where(zeros, 0, kernel), *others])
+        network = work.made_aware(pruned, lessons, preserve_zeros=True)
+        (taught,) = [variable.numpy() for variable in network.weights if variable.name == "expand/kernel:0"]
+        assert (taught[zeros] == 0).all()
+        assert (taught[~zeros] != kernel[~zeros]).any()
+        found.append(taught)
+    assert calls == {"epochs": 2 + 2 + 1}  # ranges are calibrated first; the third was taught before
+    assert (found[0] == found[2]).all()
+
+
 def test_the_trained_network_stays_as_it_is(start: Callable[..., Slimming], run: FinishedRun, table: Any) -> None:
     before = run.model.get_weights()
     start(replace(PLAN, distil_epochs=1, lessons=1)).slimmed(table)
