@@ -26,7 +26,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from edge.errors import UsageError
+from edge.errors import OutputError, UsageError
 from edge.events import MODEL_CHANGED, NO_PICTURE, OUTPUT_BACK, OUTPUT_FAILED, PICTURE_BACK, Event, iso_utc
 from edge.frames import Frame
 from edge.health import Health, OutputHealth
@@ -127,7 +127,7 @@ class MqttSink:
         self._pass_on_news()
 
     def close(self) -> None:
-        """Wait for the events to go out, but not long, and say goodbye."""
+        """Wait for the events to go out, but not long, and say goodbye. Raises OutputError if some have not gone."""
         if self._is_closed:
             return
         deadline = self._clock() + FINISH_S
@@ -139,9 +139,9 @@ class MqttSink:
             self._publish_state()
             self._publish("availability", OFFLINE, qos=1)
         self._link.close(GOODBYE_S)
-        if waiting := self._events.waiting:
-            self._fail(f"{self._address}: events that were not sent before the end: {waiting}")
         self._pass_on_news()
+        if waiting := self._events.waiting:
+            raise OutputError(f"{self._address}: events that were not sent before the end: {waiting}")
 
     def _open(self) -> None:
         """Connect, once the run has begun: only then can anybody be told that there is no broker."""

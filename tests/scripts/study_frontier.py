@@ -70,6 +70,7 @@ PLAIN = (Contestant("MobileNetV2 0.35 / 128", 128, alpha=0.35), Contestant("Mobi
 WIDE = (Contestant("slim, 3 times", 160, 3.0), Contestant("MobileNetV2 0.5 / 160", 160, alpha=0.5))
 PAIRS = (  # the slim one is about as fast as the plain one, or faster
     ("slim, 3 times", "MobileNetV2 0.5 / 160"),
+    ("slim, 4 times, 1 MB", "MobileNetV2 0.5 / 160"),
     ("slim, 5 times, 1 MB", "MobileNetV2 0.35 / 128"),
     ("slim, 7 times, 500 kB", "MobileNetV2 0.35 / 128"),
     ("slim, 7 times, 500 kB", "MobileNetV2 0.35 / 96"),
