@@ -37,7 +37,8 @@ class ExportConfig:
     )
     quick: bool = option(
         False,
-        f"a first look: the same steps with few epochs; may lose {QUICK_DROP:g} points unless --max-drop is given",
+        "a first look: the same steps with few epochs, without float16 and dynamic range; may lose "
+        f"{QUICK_DROP:g} points unless --max-drop is given",
     )
     max_drop: float | None = _by_preset(
         "max_drop", "points of validation top-1 that the file may lose against the trained network", "POINTS"

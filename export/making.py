@@ -30,6 +30,7 @@ from training.fit import Stages
 from training.photos import class_weights
 from training.pipeline import Augmentation, build_cache, epoch_batches
 
+QUICK_CALIBRATION = 100  # photos, for a first look
 MILDEST_CROP = 0.5  # of the area; pruning has too few epochs to learn from smaller crops
 
 
@@ -83,8 +84,9 @@ class _Maker:
         """The trained network as it is."""
         network, size, add = self.run.model, self.run.config.size, self.variants.add
         add("float32", quantize.convert_float(network), network, size)
-        add("float16", quantize.convert_float16(network), network, size)
-        add("dynamic_range", quantize.convert_dynamic_range(network), network, size)
+        if not self.config.quick:  # these are there to compare only
+            add("float16", quantize.convert_float16(network), network, size)
+            add("dynamic_range", quantize.convert_dynamic_range(network), network, size)
         add("int8", quantize.convert_int8(network, self.calibration(size)), network, size, is_integer=True)
 
     def pruned(self) -> None:
@@ -129,7 +131,8 @@ class _Maker:
         """Training photos of all classes, as a device sees them."""
         train = self.run.members("train")
         labels = [photo.label for photo in train]
-        picked = quantize.pick_calibration(labels, self.config.calibration, self.run.config.seed)
+        wanted = min(self.config.calibration, QUICK_CALIBRATION) if self.config.quick else self.config.calibration
+        picked = quantize.pick_calibration(labels, wanted, self.run.config.seed)
         return self.run.views([train[i] for i in picked], self.stages("reading calibration photos"), size).pictures
 
     def _slimming(self) -> Slimming:

@@ -60,8 +60,8 @@ def quick(plan: Plan) -> Plan:
     return replace(
         plan,
         max_drop=max(plan.max_drop, QUICK_DROP),
-        distil_epochs=min(plan.distil_epochs, 5),
-        lessons=min(plan.lessons, 3),
+        distil_epochs=min(plan.distil_epochs, 4),
+        lessons=min(plan.lessons, 2),
         reference_epochs=min(plan.reference_epochs, 1),
         aware_epochs=0,
     )
