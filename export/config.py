@@ -9,6 +9,7 @@ from edge.errors import UsageError
 from edge.options import option
 from export.presets import DEFAULT, PRESETS, QUICK_DROP, Plan, quick
 
+CALIBRATION, QUICK_CALIBRATION = 300, 100  # photos
 FINEST_PATTERN = 16  # weights in a row
 SIZE_STEP = 16  # pixels; MobileNets halve their maps four times before the last blocks
 LIMITS: dict[str, tuple[float, float]] = {
@@ -76,9 +77,10 @@ class ExportConfig:
     )
     prune_epochs: int = option(3, "epochs of fine-tuning while weights are set to zero", metavar="N")
     prune_rate: float = option(1e-4, "peak learning rate of that", metavar="RATE")
-    calibration: int = option(
-        300, "training photos, drawn evenly from all classes, that set the int8 ranges", metavar="N"
-    )
+    calibration: int | None = option(
+        None, f"training photos, drawn evenly from all classes, that set the int8 ranges (default: {CALIBRATION}, with "
+        f"--quick {QUICK_CALIBRATION})", metavar="N",
+    )  # fmt: skip
     coverage: float = option(
         0.95, 'share of known photos that the threshold for "unknown" keeps; 1 keeps every validation photo',
         metavar="SHARE",
@@ -132,6 +134,11 @@ class ExportConfig:
             asked["sparsity"] = self.zeros_among[0] / self.zeros_among[1]
         base = quick(preset) if self.quick else preset
         return replace(base, **{name: value for name, value in asked.items() if value is not None})
+
+    @property
+    def calibration_photos(self) -> int:
+        """How many photos set the int8 ranges."""
+        return self.calibration or (QUICK_CALIBRATION if self.quick else CALIBRATION)
 
     @property
     def zeros_among(self) -> tuple[int, int] | None:

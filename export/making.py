@@ -30,7 +30,6 @@ from training.fit import Stages
 from training.photos import class_weights
 from training.pipeline import Augmentation, build_cache, epoch_batches
 
-QUICK_CALIBRATION = 100  # photos, for a first look
 MILDEST_CROP = 0.5  # of the area; pruning has too few epochs to learn from smaller crops
 
 
@@ -131,8 +130,7 @@ class _Maker:
         """Training photos of all classes, as a device sees them."""
         train = self.run.members("train")
         labels = [photo.label for photo in train]
-        wanted = min(self.config.calibration, QUICK_CALIBRATION) if self.config.quick else self.config.calibration
-        picked = quantize.pick_calibration(labels, wanted, self.run.config.seed)
+        picked = quantize.pick_calibration(labels, self.config.calibration_photos, self.run.config.seed)
         return self.run.views([train[i] for i in picked], self.stages("reading calibration photos"), size).pictures
 
     def _slimming(self) -> Slimming:

@@ -127,3 +127,10 @@ def test_what_cannot_be_is_refused_of_a_library_call_too(asked: dict[str, Any], 
     with pytest.raises(UsageError) as refusal:
         ExportConfig(**asked)
     assert str(refusal.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("asked", "photos"), [({}, 300), ({"quick": True}, 100), ({"quick": True, "calibration": 500}, 500)]
+)
+def test_a_first_look_calibrates_on_fewer_photos_unless_told(asked: dict[str, Any], photos: int) -> None:
+    assert ExportConfig(**asked).calibration_photos == photos

@@ -115,7 +115,7 @@ def int8(run: FinishedRun) -> bytes:
     path = run.folder / "int8.flatbuffer"
     if not path.exists():
         train = run.members("train")
-        picked = pick_calibration([photo.label for photo in train], ExportConfig().calibration, run.config.seed)
+        picked = pick_calibration([photo.label for photo in train], ExportConfig().calibration_photos, run.config.seed)
         write_atomically(path, convert_int8(run.model, run.views([train[i] for i in picked], silent("")).pictures))
     return path.read_bytes()
 
