@@ -14,9 +14,9 @@ FINEST_PATTERN = 16  # weights in a row
 SIZE_STEP = 16  # pixels; MobileNets halve their maps four times before the last blocks
 LIMITS: dict[str, tuple[float, float]] = {
     "max_drop": (0.0, 100.0), "max_kb": (0.0, 1e9), "speed": (0.0, 1000.0), "size": (32, 1024),
-    "distil_epochs": (0, 10_000), "lessons": (1, 1000), "reference_epochs": (0, 1000), "aware_epochs": (0, 1000),
-    "sparsity": (0.0, 0.95), "prune_epochs": (1, 10_000), "prune_rate": (1e-8, 1.0), "calibration": (1, 100_000),
-    "coverage": (0.5, 1.0),
+    "self_epochs": (0, 1000), "distil_epochs": (0, 10_000), "lessons": (1, 1000), "reference_epochs": (0, 1000),
+    "aware_epochs": (0, 1000), "sparsity": (0.0, 0.95), "prune_epochs": (1, 10_000), "prune_rate": (1e-8, 1.0),
+    "calibration": (1, 100_000), "coverage": (0.5, 1.0),
 }  # fmt: skip
 
 
@@ -52,6 +52,10 @@ class ExportConfig:
     size: int | None = _by_preset(
         "size", "side of a slim network's input; the run's own where that is smaller", "PIXELS"
     )
+    self_epochs: int | None = _by_preset(
+        "self_epochs", "epochs of self-distillation, in which the trained network learns from its own answers to "
+        "mixtures of photos before it is quantised or teaches; 0: none", "N",
+    )  # fmt: skip
     distil_epochs: int | None = _by_preset(
         "distil_epochs", "epochs in which the trained network teaches a slim one; 0: no slim one", "N"
     )

@@ -75,6 +75,7 @@ def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Callable[[s
     asked = ExportConfig(
         preset="accurate",
         max_drop=3.0,
+        self_epochs=0,
         aware_epochs=0,
         sparsity=0.5,
         prune_epochs=8,

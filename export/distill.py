@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.lessons import Lessons
+from export.lessons import Lessons, LiveLessons
 from export.slim import makes_channels
 from training.backbone import EVIDENCE, FEATURES
 from training.checkpoint import Progress, State, load_state
@@ -97,7 +97,7 @@ class _Head(keras.layers.Layer):
 
 
 def distil(
-    pupil: Any, lessons: Lessons, how: Distillation, validation: Validation, reference: Any | None = None,
+    pupil: Any, lessons: Lessons | LiveLessons, how: Distillation, validation: Validation, reference: Any | None = None,
     progress: StepProgress | None = None, checkpoint: Path | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Teach `pupil` in place; returns the history, a row for each epoch; "accuracy" is agreement with the teacher.

@@ -3,11 +3,11 @@
 In:  a function from RGB uint8 (N, N, 3) to probabilities (num_classes,), and labels.
 Out: a few GoldenCases, with the answers.
 
-Seeded candidates are drawn until enough of them are steady: their answers move by at most 3/256 when every pixel
-does by up to one level, and by at most 6/256 in another runtime's arithmetic. From those the fewest are taken that
-show every fault twice, by at least 32/256, and set every two labels apart. Among equals the ones come first
-whose greatest answer lies between 0.3 and 0.95 (at the rim of the softmax much can change inside without a sign of
-it outside), then the ones with the most room between what noise does and what faults do.
+Seeded candidates are drawn until enough of them are steady: their answers move by at most 6/256 when every pixel
+does by up to one level, by at most 6/256 in another runtime's arithmetic, and by 9/256 in sum. From those the fewest
+are taken that show every fault twice, by at least 32/256, and set every two labels apart. Among equals the ones come
+first whose greatest answer lies between 0.3 and 0.95 (at the rim of the softmax much can change inside without a sign
+of it outside), then the ones with the most room between what noise does and what faults do.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from edge.interpreter import LITERT, told_apart
 from edge.quiet import quiet_stderr
 from edge.verify import FAULTS, Answer, difference
 
-STEADY, AGREED, SHIFT = 3 / 256, 6 / 256, 32 / 256  # of a probability
+STEADY, AGREED, MOVED, SHIFT = 6 / 256, 6 / 256, 9 / 256, 32 / 256  # of a probability; the third is in sum
 NOISES = 4  # random draws, besides all pixels up and all pixels down
 SHOWN = 2  # cases that show each fault
 REQUIRED = ("BGR", "stretch", "bilinear stretch", "bilinear", "nearest", "half", "signed")
@@ -170,7 +170,8 @@ class _Search:
         if untold_by and _untold_pairs([right, *_answers(untold_by)]) >= _untold(untold_by):
             return []
         noise = self._noise(picture, right, case.seed)
-        if noise > STEADY or any(difference(witness(picture), right) > AGREED for witness in self.witnesses):
+        most = min(AGREED, MOVED - noise)
+        if noise > STEADY or any(difference(witness(picture), right) > most for witness in self.witnesses):
             return []
         answers = {label: round(float(p), 6) for label, p in zip(self.labels, right, strict=True) if p >= SMALLEST}
         return [_Candidate(replace(case, answers=answers), right, noise, self._shifts(frame_bgr, right))]

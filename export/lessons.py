@@ -5,6 +5,7 @@ Out: Lessons: pictures uint8 (n, size, size, 3) for each size asked for, log-pro
 
 The teacher is asked once, however many pupils and epochs follow. Its pictures are mixtures of two photos (Beyer et al.
 2022, on patient and consistent teachers); a pupil sees the very same ones, perhaps smaller, and never a label.
+Lessons for a single pupil as large as its teacher take gigabytes and are used once: LiveLessons keeps nothing.
 """
 
 from __future__ import annotations
@@ -67,11 +68,41 @@ class Lessons:
             tf.TensorSpec((batch, *pictures.shape[1:]), tf.uint8), tf.TensorSpec((batch, answers.shape[1]), tf.float32)
         )  # fmt: skip
         data = tf.data.Dataset.from_generator(rows, output_signature=signature)
-        return data.map(lambda seen, answer: (tf.cast(seen, tf.float32) / 127.5 - 1.0, answer)).prefetch(4)
+        return _to_learn_from(data)
 
     def steps(self, batch: int) -> int:
         """Batches of a pass."""
         return self.course.photos // batch
+
+
+@dataclass(frozen=True, eq=False)
+class LiveLessons:
+    """Lessons that are made while they are learned from: nothing is kept, and the teacher is asked in every epoch."""
+
+    teacher: Any
+    drawn: Callable[[int], Any]  # `batches` of `prepare`
+    course: Course
+
+    def batches(self, size: int, epoch: int, batch: int, seed: int) -> Any:
+        """As those of Lessons; in the order in which the photos are drawn, so `seed` changes nothing."""
+        ask, classes = _teaching(self.teacher, self.course), int(self.teacher.output_shape[-1])
+
+        def rows() -> Iterator[tuple[Any, Any]]:
+            for given in _asked(ask, self.drawn(epoch), self.course, epoch):
+                yield given[_pictures(size)].numpy(), given[ANSWERS].numpy()
+
+        signature = tf.TensorSpec((None, size, size, 3), tf.uint8), tf.TensorSpec((None, classes), tf.float32)
+        data = tf.data.Dataset.from_generator(rows, output_signature=signature)
+        return _to_learn_from(data.unbatch().batch(batch, drop_remainder=True))
+
+    def steps(self, batch: int) -> int:
+        """Batches of an epoch."""
+        return self.course.photos // batch
+
+
+def _to_learn_from(data: Any) -> Any:
+    """Of pictures uint8, what a pupil takes."""
+    return data.map(lambda seen, answer: (tf.cast(seen, tf.float32) / 127.5 - 1.0, answer)).prefetch(4)
 
 
 def prepare(
@@ -102,16 +133,21 @@ def _write_pass(
     ask: Any, batches: Any, course: Course, number: int, files: dict[str, BinaryIO], progress: StepProgress | None
 ) -> None:
     before, count = number * course.photos, 0
-    for step, ((photos, _), _, _) in enumerate(batches):
-        draws = np.random.default_rng([course.seed, number, step])
-        share = draws.uniform(0.0, course.mixing, (len(photos), 1, 1, 1)).astype(np.float32)
-        for name, rows in ask(photos, share).items():
+    for given in _asked(ask, batches, course, number):
+        for name, rows in given.items():
             files[name].write(rows.numpy().tobytes())
-        count += len(photos)
+        count += len(given[ANSWERS])
         if progress is not None:
             progress(before + count, course.passes * course.photos, f"pass {number + 1}/{course.passes}")
     if count != course.photos:
         raise ValueError(f"pass {number} had {count} photos, the course says {course.photos}")
+
+
+def _asked(ask: Any, batches: Any, course: Course, number: int) -> Iterator[dict[str, Any]]:
+    """What goes into each file, for the mixtures of one batch after another of pass `number`."""
+    for step, ((photos, _), _, _) in enumerate(batches):
+        draws = np.random.default_rng([course.seed, number, step])
+        yield ask(photos, draws.uniform(0.0, course.mixing, (len(photos), 1, 1, 1)).astype(np.float32))
 
 
 def _teaching(teacher: Any, course: Course) -> Any:

@@ -62,6 +62,8 @@ def make_variants(
     maker.plain()
     if run.why_fixed:
         return maker.variants  # what cannot be had of such a network was told when it was opened
+    if plan.self_epochs:
+        maker.self_distilled()
     if plan.sparsity:
         maker.pruned()
     if plan.distil_epochs and table:
@@ -77,6 +79,7 @@ class _Maker:
     def __init__(self, config: ExportConfig, run: FinishedRun, cache: Path, work: Path, stages: Stages) -> None:
         self.config, self.plan, self.run, self.stages = config, config.plan, run, stages
         self.cache, self.work = cache, work
+        self.teacher = run  # with the best network there is, which the others are made of
         self.variants = Variants()
 
     def plain(self) -> None:
@@ -87,6 +90,12 @@ class _Maker:
             add("float16", quantize.convert_float16(network), network, size)
             add("dynamic_range", quantize.convert_dynamic_range(network), network, size)
         add("int8", quantize.convert_int8(network, self.calibration(size)), network, size, is_integer=True)
+
+    def self_distilled(self) -> None:
+        """The trained network, taught further by itself."""
+        size, self.teacher = self.run.config.size, self._slimming().self_distilled()
+        int8 = quantize.convert_int8(self.teacher.model, self.calibration(size))
+        self.variants.add("int8_selfdistil", int8, self.teacher.model, size, is_integer=True)
 
     def pruned(self) -> None:
         """Weights set to zero: a smaller download, no more speed."""
@@ -102,9 +111,9 @@ class _Maker:
 
     def aware_of_the_run(self) -> None:
         """The whole network, trained on with fake quantisation."""
-        slimming, size = self._slimming(), self.run.config.size
-        network = slimming.made_aware(self.run.model, slimming.lessons())
-        self.variants.add("int8_qat", aware.convert_aware(network), self.run.model, size, is_integer=True)
+        slimming, network, size = self._slimming(), self.teacher.model, self.run.config.size
+        taught = slimming.made_aware(network, slimming.lessons())
+        self.variants.add("int8_qat", aware.convert_aware(taught), network, size, is_integer=True)
 
     def slim(self, table: LatencyTable, tell: Callable[[str], None]) -> None:
         """Fewer channels, perhaps smaller pictures; nothing where no channels are few enough."""
@@ -134,7 +143,7 @@ class _Maker:
         return self.run.views([train[i] for i in picked], self.stages("reading calibration photos"), size).pictures
 
     def _slimming(self) -> Slimming:
-        slimming = Slimming(self.run, self.plan, self.cache, self.work, self.stages)
+        slimming = Slimming(self.teacher, self.plan, self.cache, self.work, self.stages)
         if slimming.work not in self.variants.work:
             self.variants.work.append(slimming.work)
         return slimming

@@ -20,6 +20,7 @@ class Plan:
     max_kb: float  # kilobytes of 1000 bytes; 0: any size
     speed: float  # times as fast as the plain int8 file of the same run; 0: any
     size: int  # side of a slim network's input, at most, in pixels
+    self_epochs: int  # of self-distillation of the trained network, before all else; 0: none
     distil_epochs: int  # 0: no slim network
     lessons: int  # passes over the training photos whose answers the trained network gives
     reference_epochs: int  # that the trained network has to get used to smaller pictures
@@ -30,7 +31,8 @@ class Plan:
         limits = [f"at most {self.max_drop:g} points lost"]
         limits += [f"{self.max_kb:g} kB"] * bool(self.max_kb)
         limits += [f"{self.speed:g} times as fast as int8"] * bool(self.speed)
-        work = [f"epochs of distillation at {self.size} px: {self.distil_epochs}"] * bool(self.distil_epochs)
+        work = [f"epochs of self-distillation: {self.self_epochs}"] * bool(self.self_epochs)
+        work += [f"epochs of distillation at {self.size} px: {self.distil_epochs}"] * bool(self.distil_epochs)
         work += [f"epochs of quantisation-aware training: {self.aware_epochs}"] * bool(self.aware_epochs)
         work += [f"weights pruned: {self.sparsity:.0%}"] * bool(self.sparsity)
         return f"{', '.join(limits)}; {', '.join(work) or 'no training'}"
@@ -41,16 +43,16 @@ class Plan:
 # training; at 7 times those brought 0.2 points.
 PRESETS = {
     "accurate": Plan(
-        max_drop=0.5, max_kb=0.0, speed=0.0, size=224, distil_epochs=0, lessons=4, reference_epochs=0, aware_epochs=0,
-        sparsity=0.0,
-    ),
-    "balanced": Plan(
-        max_drop=3.0, max_kb=1000.0, speed=4.0, size=128, distil_epochs=30, lessons=12, reference_epochs=6,
+        max_drop=0.5, max_kb=0.0, speed=0.0, size=224, self_epochs=10, distil_epochs=0, lessons=4, reference_epochs=0,
         aware_epochs=0, sparsity=0.0,
     ),
+    "balanced": Plan(
+        max_drop=3.0, max_kb=1000.0, speed=4.0, size=128, self_epochs=10, distil_epochs=30, lessons=12,
+        reference_epochs=6, aware_epochs=0, sparsity=0.0,
+    ),
     "micro": Plan(
-        max_drop=5.0, max_kb=500.0, speed=7.0, size=96, distil_epochs=30, lessons=12, reference_epochs=6,
-        aware_epochs=4, sparsity=0.0,
+        max_drop=5.0, max_kb=500.0, speed=7.0, size=96, self_epochs=10, distil_epochs=30, lessons=12,
+        reference_epochs=6, aware_epochs=4, sparsity=0.0,
     ),
 }  # fmt: skip
 
@@ -60,6 +62,7 @@ def quick(plan: Plan) -> Plan:
     return replace(
         plan,
         max_drop=max(plan.max_drop, QUICK_DROP),
+        self_epochs=0,
         distil_epochs=min(plan.distil_epochs, 4),
         lessons=min(plan.lessons, 2),
         reference_epochs=min(plan.reference_epochs, 1),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,12 @@ from edge.manifest import manifest_hash
 from export import aware
 from export.distill import Distillation, distil
 from export.latency import LatencyTable, Outline
-from export.lessons import Course, Lessons, prepare
+from export.lessons import Course, Lessons, LiveLessons, prepare
 from export.presets import Plan
 from export.quantize import pick_calibration
 from export.reconstruct import rank, reconstruct, weigh
 from export.slim import groups, slim
-from export.trained import FinishedRun
+from export.trained import FinishedRun, prepare_fine_tuning
 from export.widths import Limits, Shape, fit_widths
 from training.backbone import FEATURES, batch_norms
 from training.checkpoint import load_arrays, save_arrays
@@ -38,6 +39,7 @@ from training.pipeline import Augmentation, build_cache, epoch_batches
 RANKING_PHOTOS, WEIGHING_PHOTOS = 1000, 300
 MOMENTUM = 0.95  # of BatchNorm's moving statistics in a distillation
 RATE, REFERENCE_RATE, AWARE_RATE = 1e-3, 3e-4, 2e-4  # peak learning rates
+SELF_RATE = 3e-4  # that of a network that learns from itself
 FULL_RATE_STEPS = 400  # a shorter distillation spoils at the full rate what was fitted, and cannot mend it in time
 SAFETY = 1.05  # on the speed: the table does not foretell it to the percent
 AWARE_BATCHES = 20  # that set the first ranges of fake quantisation
@@ -66,6 +68,23 @@ class Slimming:
         self.size = slim_size(run, plan)
         self.work = work / _fingerprint(run, plan)
         self._validation: dict[int, Any] = {}
+
+    def self_distilled(self) -> FinishedRun:
+        """The run with its network taught further by itself, at its own size, from mixtures of photos and no label.
+
+        What a network makes of mixtures says more than a label does (self-distillation, as in the born-again networks
+        of Furlanello et al. 2018). The run's own network stays as it is.
+        """
+        run, size = self.run, self.run.config.size
+        drawn, photos = self._drawn(run.config.seed + SELF_SEED)
+        lessons = LiveLessons(run.model, drawn, Course((size,), self.plan.self_epochs, photos, seed=run.config.seed))
+        network, batch = _thawed(slim(run.model, {}, size)), min(run.config.batch, photos)
+        rate = _rate(SELF_RATE, self.plan.self_epochs * lessons.steps(batch))
+        how = Distillation(self.plan.self_epochs, rate, batch, matching=0.0, seed=run.config.seed + 2)
+        self._teach(network, lessons, how, None, "self")
+        taught = replace(run, model=network)
+        prepare_fine_tuning(taught)
+        return taught
 
     def shape(self, table: LatencyTable) -> tuple[Shape, Any]:
         """The widths within the plan's limits, and the network with them, its weights fitted anew but not trained."""
@@ -106,21 +125,26 @@ class Slimming:
 
     def lessons(self, sizes: tuple[int, ...] = ()) -> Lessons:
         """The lessons, made or found in the work folder; `sizes` are those of several pupils."""
+        seed = self.run.config.seed + LESSON_SEED
+        batches, photos = self._drawn(seed)
+        course = Course(sizes or (self.size,), self.plan.lessons, photos, seed=seed)
+        return prepare(self.run.model, batches, course, self.work / "lessons", self._stages("preparing lessons"))
+
+    def _drawn(self, seed: int) -> tuple[Callable[[int], Any], int]:
+        """Augmented training photos by epoch, and how many an epoch has."""
         run, config = self.run, self.run.config
         train = run.members("train")
         paths, hashes = [photo.path for photo in train], [photo.sha256 for photo in train]
         cached = build_cache(self._cache, run.root, paths, hashes, config.size, self._stages("caching training photos"))
         channels = run.model.get_layer(FEATURES).output.shape[-1]
-        how, seed = Augmentation(config.size, config.crop, config.colour, 0.0, channels), config.seed + LESSON_SEED
+        how = Augmentation(config.size, config.crop, config.colour, 0.0, channels)
         weight = class_weights(train) if config.balance else dict.fromkeys(run.labels, 1.0)
         truth, weights = run.truth(train), np.array([weight[photo.label] for photo in train], np.float32)
-        photos = len(train) // config.batch * config.batch or len(train)
-        course = Course(sizes or (self.size,), self.plan.lessons, photos, seed=seed)
 
         def batches(number: int) -> Any:
             return epoch_batches(cached, truth, weights, how, batch=config.batch, seed=seed, epoch=number)
 
-        return prepare(run.model, batches, course, self.work / "lessons", self._stages("preparing lessons"))
+        return batches, len(train) // config.batch * config.batch or len(train)
 
     def reference(self, lessons: Lessons) -> Any:
         """The trained network at the slim one's size, used to it: what the slim one's maps are compared with."""
@@ -136,7 +160,7 @@ class Slimming:
     def distilled(self, pupil: Any, lessons: Lessons, reference: Any | None) -> list[dict[str, Any]]:
         """Teach `pupil` in place; returns the history."""
         batch, epochs = self._batch(lessons), self.plan.distil_epochs
-        rate = RATE * min(1.0, epochs * lessons.steps(batch) / FULL_RATE_STEPS)
+        rate = _rate(RATE, epochs * lessons.steps(batch))
         how = Distillation(epochs, rate, batch, seed=self.run.config.seed)
         return self._teach(_thawed(pupil), lessons, how, reference, "pupil")
 
@@ -165,7 +189,8 @@ class Slimming:
         return SlimNetwork(pupil, shape, kept, whole / shape.ms, history)
 
     def _teach(
-        self, network: Any, lessons: Lessons, how: Distillation, reference: Any | None, what: str, mark: str = ""
+        self, network: Any, lessons: Lessons | LiveLessons, how: Distillation, reference: Any | None, what: str,
+        mark: str = "",
     ) -> list[Any]:  # fmt: skip
         """`mark` tells apart what is taught to networks of the same shapes."""
         size = int(network.input_shape[1])
@@ -189,10 +214,13 @@ class Slimming:
         return min(self.run.config.batch, lessons.course.photos)
 
 
-LESSON_SEED = 100  # so that lessons are other draws than those the network was trained on
+LESSON_SEED, SELF_SEED = 100, 200  # so that lessons are other draws than those the network was trained on
 TITLES = {
-    "reference": "getting used to smaller pictures", "pupil": "distilling", "aware": "training with quantisation",
-}  # fmt: skip
+    "self": "learning from itself",
+    "reference": "getting used to smaller pictures",
+    "pupil": "distilling",
+    "aware": "training with quantisation",
+}
 
 
 def slim_size(run: FinishedRun, plan: Plan) -> int:
@@ -204,6 +232,11 @@ def _shapes_of(network: Any) -> str:
     """A name for the shapes of a network's weights: another table of the device may lead to other widths."""
     shapes = [tuple(weight.shape) for weight in network.weights]
     return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
+
+
+def _rate(full: float, steps: int) -> float:
+    """Peak learning rate of a training of so many steps."""
+    return full * min(1.0, steps / FULL_RATE_STEPS)
 
 
 def _weights_of(network: Any, begun: bytes = b"") -> str:

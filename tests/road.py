@@ -30,7 +30,7 @@ def walk(shared: Path, folder: Path) -> Road:
     road = Road(folder / "run", folder / "flowers.tflite", folder / "cache")
     trained = ["train", str(folder / "photos"), "--weights", str(shared / WEIGHTS), "--epochs", "0"]
     assert main([*trained, "--out", str(road.run), "--cache", str(road.cache)]) == 0
-    export(road, road.model, "--preset", "accurate", "--aware-epochs", "0", "--max-drop", "4")
+    export(road, road.model, "--preset", "accurate", "--self-epochs", "0", "--max-drop", "4")
     return road
 
 

@@ -22,7 +22,8 @@ from training.keras import keras
 from training.pipeline import normalise
 
 Pixels = NDArray[np.uint8]
-PLAIN = ("--preset", "accurate", "--aware-epochs", "0")  # no training: what is wrong here shows before
+# No training: what is wrong here shows before.
+PLAIN = ("--preset", "accurate", "--self-epochs", "0", "--aware-epochs", "0")
 OLD = b"the old one"
 ADDED = 15.0  # logits of one photo differ by about 12
 CONVERT = quantize.convert_int8  # the sound one

@@ -141,6 +141,21 @@ def test_a_picture_on_which_another_arithmetic_disagrees_is_not_taken(model: Int
         choose_cases(model, LABELS, SIZE, witnesses=[witness])
 
 
+@pytest.mark.usefixtures("_short_search")
+def test_noise_and_another_arithmetic_together_keep_within_their_sum(
+    model: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def witness(rgb: Picture) -> NDArray[np.float32]:
+        return model(rgb) + np.array([4 / 256, 0, 0], np.float32)
+
+    def steadiness(noise: float) -> int:
+        monkeypatch.setattr(golden._Search, "_noise", lambda *_: noise / 256)
+        search = golden._Search(model, LABELS, SIZE, (witness,))
+        return sum(len(search.tried("scene", 320, 240, np.random.default_rng(seed))) for seed in range(4))
+
+    assert [steadiness(noise) for noise in (0, 4.9, 5.1, 6.1)] == [4, 4, 0, 0]
+
+
 def test_plain_kernels_answer_as_the_model_does(model: Interpreter, cases: tuple[GoldenCase, ...]) -> None:
     plain: Answer = plain_kernels(tiny.flatbuffer())
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.errors import OutputError
-from export.lessons import ANSWERS, DONE, Course, Lessons, prepare
+from export.lessons import ANSWERS, DONE, Course, Lessons, LiveLessons, prepare
 from training.keras import keras, tf
 
 SIZE, BATCH, CLASSES = 16, 4, 3  # of the teacher's pictures
@@ -111,6 +111,19 @@ def test_passes_and_seeds_differ(lessons: Lessons, teacher: Any, tmp_path: Path)
     assert (same_photos[12:] != pictures[:12]).any()  # mixed otherwise
     other = arrays(prepare(teacher, one_pass, Course((SIZE,), 1, 12, seed=8), tmp_path / "seeds"))[0]
     assert (other != pictures[:12]).any()
+
+
+@pytest.mark.parametrize("batch", [4, 5])
+def test_live_lessons_are_those_on_disk(batch: int, lessons: Lessons, teacher: Any) -> None:
+    pictures, answers = arrays(lessons)
+    live = LiveLessons(teacher, augmented(), COURSE)
+    for epoch in (0, 2):
+        given = list(live.batches(SIZE, epoch, batch, 0).as_numpy_iterator())
+        assert len(given) == live.steps(batch) == 12 // batch
+        assert {seen.shape for seen, _ in given} == {(batch, SIZE, SIZE, 3)}
+        rows = slice(12 * epoch, 12 * epoch + len(given) * batch)
+        assert np.concatenate([seen for seen, _ in given]) == pytest.approx(pictures[rows] / 127.5 - 1.0, abs=1e-6)
+        assert np.concatenate([answer for _, answer in given]) == pytest.approx(answers[rows], abs=1e-5)
 
 
 def broken(at_pass: int, at_step: int) -> Batches:

@@ -21,7 +21,7 @@ from tests.export.conftest import AWARE_SLIM, SLIM
 from training.fit import silent
 
 FLOATS = ["float32", "float16", "dynamic_range"]
-SMALL = {"prune_epochs": 1, "calibration": 6}
+SMALL = {"prune_epochs": 1, "calibration": 6, "self_epochs": 0}
 
 Make = Callable[..., Variants]
 
@@ -48,6 +48,8 @@ def names(found: Variants) -> list[str]:
 PLANS: list[Any] = [
     pytest.param({"preset": "accurate", "aware_epochs": 0}, ["int8"], id="nothing but quantised"),
     pytest.param({"preset": "accurate", "aware_epochs": 1}, ["int8", "int8_qat"], id="the whole network, trained on"),
+    pytest.param({"preset": "accurate", "self_epochs": 1}, ["int8", "int8_selfdistil"], id="by itself"),
+    pytest.param({"self_epochs": 1, "aware_epochs": 1}, ["int8", "int8_selfdistil", SLIM, AWARE_SLIM], id="everything"),
     pytest.param({"distil_epochs": 0, "aware_epochs": 1}, ["int8", "int8_qat"], id="no slim one"),
     pytest.param({"aware_epochs": 0}, ["int8", SLIM], id="a slim one, not trained on"),
     pytest.param({"aware_epochs": 1}, ["int8", SLIM, AWARE_SLIM], id="a slim one, trained on"),
@@ -100,7 +102,7 @@ def test_a_pruned_network_is_trained_on_with_its_zeros_where_lessons_are_of_its_
 @pytest.mark.usefixtures("slimmed")
 def test_a_network_that_cannot_be_trained_is_only_quantised(make: Make, run: FinishedRun) -> None:
     fixed = replace(run, why_fixed="its head is another")
-    assert names(make(fixed, aware_epochs=1, sparsity=0.5)) == [*FLOATS, "int8"]
+    assert names(make(fixed, self_epochs=1, aware_epochs=1, sparsity=0.5)) == [*FLOATS, "int8"]
 
 
 @pytest.mark.usefixtures("slimmed")
@@ -148,6 +150,25 @@ def test_lessons_have_the_size_of_the_network_that_learns_from_them(
     monkeypatch.setattr("export.making._Maker.calibration", lambda maker, size: None)
     make(replace(run, config=replace(run.config, size=240)), **asked)
     assert sizes == [expected]
+
+
+@pytest.mark.usefixtures("slimmed")
+@pytest.mark.parametrize("asked", [{"preset": "accurate"}, {}], ids=["the whole network", "a slim one"])
+def test_a_network_that_learned_from_itself_is_what_the_next_are_made_of(
+    asked: dict[str, Any], make: Make, run: FinishedRun, flatbuffers: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources: list[Any] = []
+
+    def convert(network: Any) -> bytes:
+        sources.append(network)
+        return flatbuffers["int8"]
+
+    monkeypatch.setattr("export.aware.convert_aware", convert)
+    found = make(self_epochs=1, aware_epochs=1, **asked)
+    (taught,) = sources
+    bias = [network.get_layer("evidence").bias.numpy() for network in (run.model, taught)]
+    assert bias[1] - bias[0] == pytest.approx(1e-3, abs=1e-5)
+    assert len(found.work) == 2  # work for the run's own network, and for the one that came of it
 
 
 @pytest.mark.usefixtures("slimmed")

@@ -8,10 +8,10 @@ import pytest
 
 from export.presets import DEFAULT, PRESETS, QUICK_DROP, Plan, quick
 
-WORK = ("distil_epochs", "lessons", "reference_epochs", "aware_epochs")
+WORK = ("self_epochs", "distil_epochs", "lessons", "reference_epochs", "aware_epochs")
 PLAN = Plan(
-    max_drop=3.0, max_kb=1000.0, speed=4.0, size=128, distil_epochs=60, lessons=16, reference_epochs=8, aware_epochs=6,
-    sparsity=0.5,
+    max_drop=3.0, max_kb=1000.0, speed=4.0, size=128, self_epochs=10, distil_epochs=60, lessons=16, reference_epochs=8,
+    aware_epochs=6, sparsity=0.5,
 )  # fmt: skip
 
 
@@ -50,11 +50,12 @@ def test_a_first_look_does_not_tighten_a_loose_limit() -> None:
     ("changes", "text"),
     [
         pytest.param(
-            {}, "at most 3 points lost, 1000 kB, 4 times as fast as int8; epochs of distillation at 128 px: 60, "
-            "epochs of quantisation-aware training: 6, weights pruned: 50%", id="everything",
+            {}, "at most 3 points lost, 1000 kB, 4 times as fast as int8; epochs of self-distillation: 10, "
+            "epochs of distillation at 128 px: 60, epochs of quantisation-aware training: 6, weights pruned: 50%",
+            id="everything",
         ),
         pytest.param(
-            {"max_kb": 0.0, "speed": 0.0, "distil_epochs": 0, "aware_epochs": 0, "sparsity": 0.0},
+            {"max_kb": 0.0, "speed": 0.0, "self_epochs": 0, "distil_epochs": 0, "aware_epochs": 0, "sparsity": 0.0},
             "at most 3 points lost; no training", id="nothing",
         ),
     ],

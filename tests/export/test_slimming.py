@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.interpreter import Interpreter
 from export import aware, slimming
 from export.latency import ConvLayer, Outline
-from export.lessons import Lessons
+from export.lessons import Lessons, LiveLessons
 from export.presets import Plan
 from export.slim import groups, slim
 from export.slimming import Slimming, SlimNetwork, slim_size
@@ -25,8 +25,8 @@ from tests.export import colours
 from training.fit import predict
 
 PLAN = Plan(
-    max_drop=3.0, max_kb=0.0, speed=5.2, size=16, distil_epochs=6, lessons=3, reference_epochs=1, aware_epochs=1,
-    sparsity=0.0,
+    max_drop=3.0, max_kb=0.0, speed=5.2, size=16, self_epochs=2, distil_epochs=6, lessons=3, reference_epochs=1,
+    aware_epochs=1, sparsity=0.0,
 )  # fmt: skip
 
 
@@ -206,6 +206,36 @@ def test_what_broke_off_goes_on_and_ends_as_it_would_have(
     assert [row["loss"] for row in found.history] == [row["loss"] for row in done.found.history]
     for old, new in zip(done.found.model.get_weights(), found.model.get_weights(), strict=True):
         assert (old == new).all()
+
+
+def test_a_network_learns_from_itself_and_the_runs_own_stays(
+    start: Callable[..., Slimming], run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, asked = run.model.get_weights(), []
+    real = LiveLessons.batches
+
+    def counted(lessons: LiveLessons, size: int, epoch: int, *others: Any) -> Any:
+        asked.append(epoch)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return real(lessons, size, epoch, *others)
+
+    monkeypatch.setattr(LiveLessons, "batches", counted)
+    with pytest.raises(KeyboardInterrupt):
+        start().self_distilled()
+    found = start().self_distilled()  # goes on
+    assert asked == [0, 1, 1]
+    again = start().self_distilled()
+    assert asked == [0, 1, 1]
+    for old, new, once_more in zip(before, run.model.get_weights(), again.model.get_weights(), strict=True):
+        assert (old == new).all()
+        assert old.shape == once_more.shape
+    for one, other in zip(found.model.get_weights(), again.model.get_weights(), strict=True):
+        assert (one == other).all()
+    assert any((old != new).any() for old, new in zip(before, found.model.get_weights(), strict=True))
+    assert right(found.model) > 0.9
+    assert not list(tmp_path.rglob("*.npy"))  # lessons take gigabytes
+    assert start(PLAN, found).work != start().work
 
 
 def test_what_was_fitted_is_kept_to_the_last_digit(start: Callable[..., Slimming], table: Any) -> None:

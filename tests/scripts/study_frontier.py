@@ -45,6 +45,7 @@ from training.fit import predict, silent
 ROUNDS = 400
 TRAINED, YARDSTICK = "MobileNetV2 1.0 / 224, as trained", "yardstick"
 SMALLER = "MobileNetV2 1.0 / 192, as trained at 224"
+SELF = "MobileNetV2 1.0 / 224, self-distilled"
 CALIBRATION, RANKED_ON = 300, 1000  # photos
 
 
@@ -92,6 +93,13 @@ class Study:
             if not (self.work / f"{name}.npz".replace("/", "-")).exists():
                 network = slim(self.run.model, {}, size)
                 self._keep(name, size, network, convert_int8(network, self._calibration(size)))
+
+    def self_distilled(self) -> None:
+        """The run's own network, taught further by itself; it is what the others are made of from now on."""
+        self.run = Slimming(self.run, self.plan, self.work.parent / "cache", self.work, self.stages).self_distilled()
+        if not (self.work / f"{SELF}.npz".replace("/", "-")).exists():
+            network, size = self.run.model, self.run.config.size
+            self._keep(SELF, size, network, convert_int8(network, self._calibration(size)))
 
     def networks(self, contestants: Sequence[Contestant]) -> None:
         """Make what is not there yet."""
@@ -232,9 +240,14 @@ def main() -> None:
     parser.add_argument("--yardstick", type=Path, help="an int8 MobileNetV2 1.0/224 that speeds are compared with")
     parser.add_argument("--only", nargs="*", help="names of contestants, to make some of them first")
     parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--self-epochs", type=int, default=0, help="of self-distillation before all else")
+    parser.add_argument("--against", type=Path, help="another --work, whose networks these are compared with")
     parser.add_argument("--tables", action="store_true", help="make nothing, only the tables of what is there")
     given = parser.parse_args()
-    plan = replace(PRESETS["balanced"], distil_epochs=given.epochs, lessons=8, reference_epochs=4, aware_epochs=3)
+    plan = replace(
+        PRESETS["balanced"], self_epochs=given.self_epochs, distil_epochs=given.epochs, lessons=8, reference_epochs=4,
+        aware_epochs=3,
+    )  # fmt: skip
     works = [given.work / run.name for run in given.runs]
     with Stages() as stages:
         for run, work in zip(given.runs, works, strict=True):
@@ -242,19 +255,26 @@ def main() -> None:
                 work.mkdir(parents=True, exist_ok=True)
                 study = Study(open_run(run), plan, work, stages)
                 study.trained()
+                if given.self_epochs:
+                    study.self_distilled()
                 study.networks([one for one in ORDER if not given.only or one.name in given.only])
     names = [name for one in ORDER for name in (one.name, f"{one.name}, QAT")]
-    names = [
-        TRAINED,
-        SMALLER,
-        *(name for name in names if all((w / f"{name}.npz".replace("/", "-")).exists() for w in works)),
-    ]
+    names = [TRAINED, SMALLER, *(name for name in (SELF, *names) if _all_have(works, name))]
     fast = speeds(works[0], names, given.yardstick)
     rows = {name: row for name in names if (row := pooled(works, name, fast[name]))}
     print(table(sorted(rows.values(), key=lambda row: row.speed.value)))
     print()
     print("\n".join(comparison(rows[a], rows[b]) for a, b in PAIRS if a in rows and b in rows))
+    for row in rows.values():
+        former = [given.against / run.name for run in given.runs] if given.against else []
+        other = pooled(former, TRAINED if row.name == SELF else row.name, row.speed) if former else None
+        if other:
+            print(comparison(row, replace(other, name=f"that of {given.against}")))
     _draw(list(rows.values()), given.work / "frontier.png")
+
+
+def _all_have(works: Sequence[Path], name: str) -> bool:
+    return all((work / f"{name}.npz".replace("/", "-")).exists() for work in works)
 
 
 def _draw(rows: Sequence[Pooled], path: Path) -> None:
