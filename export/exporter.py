@@ -106,6 +106,8 @@ def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Tell) -> Fini
             "--evidence, or train with: flora train"
         )
     plan = replace(config.plan, size=slim_size(trained, config.plan))
+    if trained.why_fixed:
+        plan = replace(plan, self_epochs=0, distil_epochs=0, aware_epochs=0, sparsity=0.0)
     tell(f"{config.preset}{', quick' if config.quick else ''}: {plan}")
     return trained
 

@@ -114,10 +114,10 @@ Call = Callable[..., Exported]
 
 @pytest.fixture
 def call(run_folder: Path, tmp_path: Path) -> Call:
-    """The export as a library call."""
+    """The export as a library call, without self-distillation unless it is asked for."""
 
     def export(run: Path = run_folder, stages: Any = silent, tell: Any = lambda line: None, **asked: Any) -> Exported:
-        config = ExportConfig(**asked)
+        config = ExportConfig(**{"self_epochs": 0, **asked})
         return exporter.export(config, run, tmp_path / "m.tflite", tmp_path / "cache", stages, tell=tell)
 
     return export
@@ -185,7 +185,9 @@ def test_a_network_that_can_only_be_quantised_is_quantised(
 ) -> None:
     fixed = replace(open_run(run_folder), why_fixed="its head is another")
     monkeypatch.setattr(exporter, "open_run", lambda *_: fixed)
-    assert call(preset="accurate").chosen == "int8"
+    told: list[str] = []
+    assert call(tell=told.append, preset="accurate", self_epochs=10, sparsity=0.5).chosen == "int8"
+    assert told[0] == "accurate: at most 0.5 points lost; no training"
     assert call(speed=0).chosen == "int8"
 
 
@@ -211,10 +213,11 @@ def test_a_slim_network_is_narrower_sees_smaller_pictures_and_answers_as_the_who
     speeds["slim"] = 100.0
     told: list[str] = []
     done = call(
-        large_run_folder, tell=told.append, size=32, speed=speed, distil_epochs=1, lessons=1, reference_epochs=1,
-        aware_epochs=1, calibration=12, max_drop=20, unknown=others(tmp_path / "others"),
+        large_run_folder, tell=told.append, size=32, speed=speed, self_epochs=1, distil_epochs=1, lessons=1,
+        reference_epochs=1, aware_epochs=1, calibration=12, max_drop=20, unknown=others(tmp_path / "others"),
     )  # fmt: skip
-    plain, slim, aware = done.variants[-3:]
+    plain, taught, slim, aware = done.variants[-4:]
+    assert (taught.name, taught.size, taught.multiply_adds) == ("int8_selfdistil", plain.size, plain.multiply_adds)
     kept = int(slim.name.removeprefix("int8_slim").removesuffix("_32"))
     assert kept < 100
     assert (aware.name, done.chosen) == (f"int8_qat_slim{kept}_32", done.card.variant)
