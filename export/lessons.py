@@ -26,6 +26,7 @@ from edge.errors import OutputError
 from edge.files import write_atomically
 from training.keras import tf
 from training.phase import StepProgress
+from training.pipeline import untuned
 
 DONE, ANSWERS = "done.json", "answers.npy"
 LEAST = 1e-7  # probability
@@ -102,7 +103,7 @@ class LiveLessons:
 
 def _to_learn_from(data: Any) -> Any:
     """Of pictures uint8, what a pupil takes."""
-    return data.map(lambda seen, answer: (tf.cast(seen, tf.float32) / 127.5 - 1.0, answer)).prefetch(4)
+    return untuned(data.map(lambda seen, answer: (tf.cast(seen, tf.float32) / 127.5 - 1.0, answer)).prefetch(4))
 
 
 def prepare(

@@ -131,7 +131,17 @@ def epoch_batches(
     # Several machines share each batch out among them; by default they would share out the shards.
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    return data.batch(batch, drop_remainder=members >= batch).prefetch(2).with_options(options)
+    return untuned(data.batch(batch, drop_remainder=members >= batch).prefetch(2).with_options(options))
+
+
+def untuned(data: Any) -> Any:
+    """The dataset without the thread that tunes it: an epoch's end waits until that thread looks up, up to a minute.
+
+    AUTOTUNE then means as many calls at once as there are processors.
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
 
 
 def augment(photo: Any, number: Any, how: Augmentation, *, seed: int) -> tuple[Any, Any]:

@@ -66,6 +66,7 @@ def epoch(cache: Path, how: Augmentation = STRONG, *, batch: int = 1, seed: int 
     found: dict[int, Any] = {}
     weights = (np.arange(PHOTOS) / 10).astype(np.float32)
     data = epoch_batches(cache, np.arange(PHOTOS), weights, how, batch=batch, seed=seed, epoch=number)
+    assert data.options().autotune.enabled is False  # the thread that tunes holds up the end of an epoch
     for (images, keep), targets, weight in data:
         for row in range(len(images)):
             photo = int(targets[row].numpy().argmax())
