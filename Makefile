@@ -40,12 +40,12 @@ lint: $(VENV)/.dev
 
 studies: $(VENV)/.dev
 	$(if $(and $(PHOTOS),$(WORK)),,$(error say where: make studies PHOTOS=folder-of-class-folders WORK=folder-for-trained-models))
-	@$(BIN)/python -m tests.scripts.study_unknowns '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
-	@$(BIN)/python -m tests.scripts.study_calibration '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+	@$(BIN)/python -m tests.studies.unknowns '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
+	@$(BIN)/python -m tests.studies.calibration '$(PHOTOS)' '$(WORK)' $(if $(WEIGHTS),--weights '$(WEIGHTS)')
 
 # EXTRA is headless, window or legacy; OUT is the folder, one in dist unless given.
 EXTRA ?= headless
-BUNDLE = $(BIN)/python -m tests.scripts.make_bundle --python '$(PYTHON_VERSION)' --arch '$(ARCH)' --extra '$(EXTRA)' \
+BUNDLE = $(BIN)/python -m tests.making.bundle --python '$(PYTHON_VERSION)' --arch '$(ARCH)' --extra '$(EXTRA)' \
 	$(if $(OUT),--out '$(OUT)')
 
 bundle: $(VENV)/.bundle

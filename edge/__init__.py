@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from edge.classifier import Classifier, Result
+    from edge.contract.result import Result
+    from edge.model.classifier import Classifier
 
     __version__: str
 
@@ -21,7 +22,7 @@ __all__ = ["Classifier", "Result", "__version__"]
 def __getattr__(name: str) -> Any:
     """Import the classifier when it is first asked for, so that `flora --help` needs neither OpenCV nor a runtime."""
     if name in {"Classifier", "Result"}:
-        return getattr(import_module("edge.classifier"), name)
+        return getattr(import_module("edge.model.classifier"), name)
     if name == "__version__":
         from importlib.metadata import version  # takes 15 ms to import, which a start can do without
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, NoReturn
 
-from edge import dependencies
+from edge.base import packages
 from edge.errors import FloraError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -34,13 +34,13 @@ class Verb:
 
 
 VERBS = {
-    "demo": Verb("export.verb_demo", "everything, offline, on rendered flowers; a few minutes on two cores"),
-    "train": Verb("training.verb_train", "fine-tune a pretrained MobileNet on a folder of class folders"),
+    "demo": Verb("export.verbs.demo", "everything, offline, on rendered flowers; a few minutes on two cores"),
+    "train": Verb("training.verbs.train", "fine-tune a pretrained MobileNet on a folder of class folders"),
     "evaluate": Verb(
         "edge.verbs.evaluate", "accuracy with intervals on held-out photos; two or more models are compared"
     ),
     "predict": Verb("edge.verbs.predict", "name what is on photos"),
-    "export": Verb("export.verb_export", "prune, quantise, verify and package a trained run as one .tflite file"),
+    "export": Verb("export.verbs.export", "prune, quantise, verify and package a trained run as one .tflite file"),
     "inspect": Verb(
         "edge.verbs.inspect", "what is in a model file, and are its answers right here; or: what is wrong with photos"
     ),
@@ -126,7 +126,7 @@ def _dispatch(arguments: list[str]) -> int:
     except SystemExit:  # --help has been printed
         return 0
     if not VERBS[name].is_for_trouble:
-        dependencies.check_opencv()
+        packages.check_opencv()
     with _missing_packages_told():
         return int(verb.run(args))
 
@@ -165,8 +165,8 @@ def _missing_packages_told() -> Iterator[None]:
     except ImportError as error:
         if (error.name or "").partition(".")[0] in OURS:
             raise
-        dependencies.check_opencv()
-        raise dependencies.unusable(error) from error
+        packages.check_opencv()
+        raise packages.unusable(error) from error
 
 
 if __name__ == "__main__":

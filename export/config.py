@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from edge.base.options import option
 from edge.errors import UsageError
-from edge.options import option
 from export.presets import DEFAULT, PRESETS, QUICK_DROP, Plan, quick
 
 CALIBRATION, QUICK_CALIBRATION = 300, 100  # photos

@@ -14,26 +14,28 @@ from pathlib import Path
 
 import numpy as np
 
-from edge import geometry
-from edge.classifier import Classifier
+from edge.base.progress import Stages
+from edge.contract.decision import Decision
+from edge.contract.event import Event
+from edge.contract.frame import Frame
+from edge.contract.sink import ALL, Sink
 from edge.errors import SourceError
-from edge.events import Event
-from edge.frames import Frame
-from edge.live import LiveConfig, LiveSummary, run_live
-from edge.sinks import ALL, Sink
+from edge.live.loop import LiveConfig, run_live
+from edge.live.monitor import LiveSummary
+from edge.model.classifier import Classifier
+from edge.picture import geometry
 from edge.sinks.clip import ClipSink
 from edge.sinks.jsonl import JsonLinesFile
-from edge.smoothing import Decision
-from edge.source import open_source
+from edge.sources.opening import open_source
 from export.config import ExportConfig
 from export.exporter import export
-from export.variants import Exported
-from training import plots
+from export.variants.variant import Exported
 from training.config import TrainConfig
-from training.evaluate import evaluate_run
-from training.fit import Stages, fit
-from training.garden import plant
-from training.parade import ClipScene, render_clip
+from training.fitting.closing import evaluate_run
+from training.fitting.fit import fit
+from training.garden.parade import ClipScene, render_clip
+from training.garden.planting import plant
+from training.report import plots
 
 PER_CLASS, PHOTO_WH = 200, (160, 128)
 FLOWERS, FRAMES_PER_FLOWER, FPS = 10, 30, 15

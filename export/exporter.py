@@ -15,28 +15,29 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from edge import geometry, metrics
-from edge.card import ModelCard, pack
+from edge.base.progress import Stages, silent
 from edge.errors import FloraError, UsageError
-from edge.manifest import Split, manifest_hash
-from edge.metrics import Scores, score
-from export import quantize
-from export.budget import Budget, Candidate, choose
+from edge.evaluation import calibration
+from edge.evaluation.accuracy import Scores, score
+from edge.model.card import ModelCard, pack
+from edge.photos.manifest import Split, manifest_hash
+from edge.picture import geometry
 from export.config import ExportConfig
-from export.finishing import Finished, finish
-from export.finishing import answers as answers_of
-from export.foreign import is_keras_file, open_keras
-from export.making import Variants, device_table, make_variants
-from export.measuring import Made, Tested, measure, tested
-from export.metadata import About
-from export.package import Provenance, make_card, require_place, write_model
-from export.report import ExportReport, Measured, write_export_report
-from export.slimming import slim_size
-from export.trained import FinishedRun, Views, open_run
-from export.unknowns import Unknowns, read_unknowns
-from export.variants import Exported, Variant, as_json, table
-from training.backbone import EVIDENCE
-from training.fit import Stages, predict, silent
+from export.finishing.finish import Finished, finish
+from export.finishing.finish import answers as answers_of
+from export.finishing.package import Provenance, make_card, require_place, write_model
+from export.graph.metadata import About
+from export.opening import finished_run
+from export.opening.finished_run import FinishedRun, Views, open_run, slim_size
+from export.opening.from_keras import is_keras_file, open_keras
+from export.opening.unknowns import Unknowns, read_unknowns
+from export.report.export_page import ExportReport, Measured, write_export_report
+from export.variants.choosing import Budget, Candidate, choose
+from export.variants.making import Variants, device_table, make_variants
+from export.variants.measuring import Made, Tested, measure, tested
+from export.variants.variant import Exported, Variant, as_json, table
+from training.network.backbone import EVIDENCE
+from training.network.inference import predict
 
 __all__ = ["Exported", "Variant", "as_json", "export", "table"]
 
@@ -74,7 +75,7 @@ def export(
     show(variants, float_validation)
     winner, finished = _chosen(job, found, variants, float_validation, tell)
     result = job.tested(found.made, variants, winner, finished)
-    before = metrics.expected_calibration_error(result.before, result.truth)
+    before = calibration.expected_calibration_error(result.before, result.truth)
     card = job.card(winner, finished, result.scores, result.float_test, before)
     size = write_model(out, finished.flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
     page = write_export_report(
@@ -178,7 +179,7 @@ class _Job:
     def finished(self, winner: Made) -> Finished:
         """Calibrated on validation photos, with threshold, golden cases and metadata."""
         config, run, train = self.config, self.run, self.run.members("train")
-        picked = quantize.pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
+        picked = finished_run.pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
         bar, steps = self.stages("reading training photos"), count(1)
         usual = run.views([train[i] for i in picked], bar, winner.size).pictures
         bar = self.stages("finishing")

@@ -13,11 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from edge.benchmark import LONGEST_START_S, noise
-from edge.board import Board
+from edge.base.board import Board
+from edge.base.files import write_atomically
 from edge.errors import ModelError
-from edge.files import write_atomically
-from edge.interpreter import Interpreter
+from edge.machine.starts import LONGEST_START_S
+from edge.machine.timing import noise
+from edge.model.interpreter import Interpreter
 
 CHILD = "import sys; sys.path[:] = sys.argv[2:]; from export.footprint import main; main()"
 

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from edge.errors import FloraError, UsageError
 from tests.edge.fakes import one_line
-from tests.scripts.make_bundle import (
+from tests.making.bundle import (
     ROOT,
     Target,
     Wheel,

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge import Classifier, geometry, golden
+from edge import Classifier
+from edge.model import golden
+from edge.picture import geometry
+from tests.drills.live_agreement import held_out, squares, write_ffv1
+from tests.making.bundle import ROOT, Target, make_bundle
 from tests.road import Road
-from tests.scripts.live_agreement import held_out, squares, write_ffv1
-from tests.scripts.make_bundle import ROOT, Target, make_bundle
 
 LEAST_AGREEMENT = 0.99  # of the top-1 answers of tflite-runtime with those of LiteRT
 

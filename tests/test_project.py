@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from edge import Classifier
-from tests.scripts.make_bundle import PACKAGES, copy_tree
+from tests.making.bundle import PACKAGES, copy_tree
 
 ROOT = Path(__file__).resolve().parents[1]
 BUNDLED = ROOT / "edge/models/flowers.tflite"
@@ -28,9 +28,9 @@ LARGEST_FILE = 1_000_000  # bytes; the bundled model is the largest file there s
 DATA_FILES = (
     "training/imagenet_classes.txt",
     "edge/models/*",
-    "edge/runtimes.json",
-    "edge/web/page/*",
-    "export/latency/*.json",
+    "edge/tflite/runtimes.json",
+    "edge/sinks/web/page/*",
+    "export/slimming/tables/*.json",
 )
 
 IMPORT_ALL_OF_EDGE = """
@@ -48,14 +48,14 @@ for name in names:
     try:
         importlib.import_module(name)
     except ImportError as error:
-        if not name.startswith("edge.web") or (error.name or "").partition(".")[0] != "aiohttp":  # of the extra [web]
+        if not name.startswith("edge.sinks.web") or (error.name or "").partition(".")[0] != "aiohttp":  # of the extra [web]
             raise
 print(len(names))
 """
 
 PREPARE_A_PICTURE = """
 import importlib.util, numpy
-from edge.geometry import model_input
+from edge.picture.geometry import model_input
 assert model_input(numpy.zeros((48, 64, 3), numpy.uint8), 16).shape == (16, 16, 3)
 print([name for name in ("tensorflow", "tf_keras", "matplotlib") if importlib.util.find_spec(name)])
 """

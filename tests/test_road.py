@@ -1,6 +1,6 @@
 """The whole road on real photos, in small: a head on frozen ImageNet features, exported, run live.
 
-The full training takes a quarter of an hour; its figures are in the README, and tests/scripts/live_agreement.py checks
+The full training takes a quarter of an hour; its figures are in the README, and tests/drills/live_agreement.py checks
 its file.
 """
 
@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
+from tests.drills.live_agreement import agreement, flora_labels, held_out
 from tests.road import PER_CLASS, Road, export
-from tests.scripts.live_agreement import agreement, flora_labels, held_out
 
 pytestmark = pytest.mark.photos
 
@@ -31,7 +31,7 @@ def test_a_trained_head_names_held_out_flowers(road: Road, capsys: pytest.Captur
 
 
 def test_the_card_states_what_evaluate_measures(road: Road, capsys: pytest.CaptureFixture[str]) -> None:
-    from edge.card import read_model
+    from edge.model.card import read_model
 
     assert main(["evaluate", str(road.model), "--run", str(road.run), "--json"]) == 0
     measured = json.loads(capsys.readouterr().out)["models"][str(road.model)]

@@ -14,16 +14,16 @@ import cv2
 import numpy as np
 import pytest
 
-from edge import golden
-from edge.classifier import BUNDLED, Classifier
-from edge.geometry import model_input, read_photo
-from edge.interpreter import Interpreter
-from export import graph
-from export.metadata import About
-from tests.edge import tiny
+from edge.model import golden
+from edge.model.classifier import BUNDLED, Classifier
+from edge.model.interpreter import Interpreter
+from edge.picture.geometry import model_input, read_photo
+from export.graph import edit
+from export.graph.metadata import About
+from tests.drills.live_agreement import held_out
+from tests.drills.mediapipe_agreement import LEAST_AGREEMENT, agreement, mediapipe_answers
+from tests.edge.model import tiny
 from tests.road import Road
-from tests.scripts.live_agreement import held_out
-from tests.scripts.mediapipe_agreement import LEAST_AGREEMENT, agreement, mediapipe_answers
 
 ABOUT = About("colours", "names the colour of a picture", "1", "nobody", "CC0-1.0")
 
@@ -31,7 +31,7 @@ ABOUT = About("colours", "names the colour of a picture", "1", "nobody", "CC0-1.
 @pytest.fixture(scope="module")
 def finished() -> bytes:
     """The flatbuffer of the colour model as export would finish it."""
-    return graph.finish(tiny.flatbuffer(), tiny.LABELS, ABOUT)
+    return edit.finish(tiny.flatbuffer(), tiny.LABELS, ABOUT)
 
 
 @pytest.fixture

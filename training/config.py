@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.base.files import write_atomically
+from edge.base.options import option
 from edge.errors import ModelError, UsageError
-from edge.files import write_atomically
-from edge.options import option
 
 BACKBONES = ("mobilenet_v2", "mobilenet")
 FORMAT = 1  # of config.json; a reader refuses a newer one

@@ -12,13 +12,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.contract.decision import Decision
+from edge.contract.event import Event
+from edge.contract.frame import Frame
+from edge.drawing.overlay import draw_overlay
 from edge.errors import OutputError, SourceError, UsageError
-from edge.events import Event
-from edge.frames import Frame
-from edge.geometry import Picture
-from edge.overlay import draw_overlay
-from edge.smoothing import Decision
-from edge.source import open_video
+from edge.picture.geometry import Picture
+from edge.picture.video import open_video
 
 ADVICE = "free some space or choose another path for the clip"
 JPEG_QUALITY = 92  # of each frame

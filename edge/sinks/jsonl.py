@@ -22,11 +22,12 @@ import os
 from pathlib import Path
 from typing import TextIO
 
+from edge.base.streams import abandon
+from edge.contract.decision import Decision
+from edge.contract.event import Event, iso_utc
+from edge.contract.frame import Frame
+from edge.contract.sink import ALL
 from edge.errors import OutputError, UsageError
-from edge.events import Event, iso_utc
-from edge.frames import Frame
-from edge.sinks import ALL, abandon
-from edge.smoothing import Decision
 
 ADVICE = "free some space or choose another path for the JSON lines"
 MB = 1_000_000  # bytes

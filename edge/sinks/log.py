@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from edge.events import Event
-from edge.frames import Frame
-from edge.sinks import NEWEST, abandon
+from edge.base.streams import abandon
+from edge.contract.decision import Decision
+from edge.contract.event import Event
+from edge.contract.frame import Frame
+from edge.contract.sink import NEWEST
 from edge.sinks.terminal import event_line
-from edge.smoothing import Decision
 
 
 class LogSink:

@@ -12,12 +12,12 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 
+from edge.contract.decision import Decision
+from edge.contract.event import NO_PICTURE, Event
+from edge.contract.frame import Frame
+from edge.contract.sink import NEWEST
 from edge.errors import OutputError
-from edge.events import NO_PICTURE, Event
-from edge.frames import Frame
-from edge.sinks import NEWEST
 from edge.sinks.terminal import printable
-from edge.smoothing import Decision
 
 STATUS_S = 1.0  # between two, at least
 SEND_S = 1.0  # that a send may take

@@ -18,12 +18,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TextIO
 
+from edge.base.streams import abandon
+from edge.contract.decision import Decision
+from edge.contract.event import NO_PICTURE, SIGHTING_BEGAN, Event
+from edge.contract.frame import Frame
+from edge.contract.health import Health
+from edge.contract.sink import NEWEST
 from edge.errors import OutputError
-from edge.events import NO_PICTURE, SIGHTING_BEGAN, Event
-from edge.frames import Frame
-from edge.health import Health
-from edge.sinks import NEWEST, abandon
-from edge.smoothing import Decision
 
 REDRAW_S = 0.1
 HEALTH_S = 1.0  # to ask more often would cost more than it tells

@@ -23,15 +23,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.base.files import write_atomically
+from edge.contract.decision import Decision
+from edge.contract.event import NO_PICTURE, Event
+from edge.contract.frame import Frame
+from edge.contract.sink import NEWEST
+from edge.drawing.heatmap import draw_heatmap
+from edge.drawing.overlay import draw_banner, draw_note, draw_overlay, enlarged
 from edge.errors import OutputError
-from edge.events import NO_PICTURE, Event
-from edge.files import write_atomically
-from edge.frames import Frame
-from edge.geometry import Picture
-from edge.heatmap import draw_heatmap
-from edge.overlay import draw_banner, draw_note, draw_overlay, enlarged
-from edge.sinks import NEWEST
-from edge.smoothing import Decision
+from edge.picture.geometry import Picture
 
 TITLE = "Flora (q stops, s snapshot, h heat map)"
 STOP_KEYS = frozenset({ord("q"), 27})  # 27 is Esc

@@ -29,26 +29,17 @@ from typing import Any
 
 import cv2
 
-from edge.benchmark import (
-    STAGES,
-    Pipeline,
-    Start,
-    Steady,
-    best_of,
-    camera_jpeg,
-    fresh_start,
-    thread_counts,
-    time_frames,
-)
-from edge.board import Board
-from edge.classifier import Classifier, bundled_model
-from edge.dependencies import DISTRIBUTION, installed
+from edge.base.board import Board
+from edge.base.files import write_atomically
+from edge.base.packages import DISTRIBUTION, installed
+from edge.base.progress import Progress
 from edge.errors import UsageError
-from edge.files import write_atomically
-from edge.interpreter import checked_threads, default_threads, runtime_version
-from edge.layers import SECONDS, read_probes, table_text, time_probes
-from edge.progress import Progress
-from edge.soak import Drift, Period, read_duration, soak
+from edge.machine.layers import SECONDS, read_probes, table_text, time_probes
+from edge.machine.soak import Drift, Period, read_duration, soak
+from edge.machine.starts import Start, fresh_start
+from edge.machine.timing import STAGES, Pipeline, Steady, best_of, camera_jpeg, thread_counts, time_frames
+from edge.model.classifier import Classifier, bundled_model
+from edge.model.interpreter import checked_threads, default_threads, runtime_version
 
 LARGEST_SIDE = 8192
 STDOUT = "-"

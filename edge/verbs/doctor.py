@@ -15,10 +15,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from edge.board import Board
-from edge.dependencies import DISTRIBUTION, installed
-from edge.doctor import FAIL, WARN, Finding, Patient, examine
-from edge.progress import Progress
+from edge.base.board import Board
+from edge.base.packages import DISTRIBUTION, installed
+from edge.base.progress import Progress
+from edge.machine.examination import FAIL, WARN, Finding, Patient, examine
 
 STEPS = 2
 

@@ -22,14 +22,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge import metrics
-from edge.classifier import PictureClassifier, open_classifier
+from edge.base.progress import Progress
+from edge.contract.result import PictureClassifier
 from edge.errors import ModelError, PhotoError, UsageError
-from edge.evaluation import Asked, Evaluation, ask, evaluate
-from edge.held_out import Held, from_folder, from_run, of_unknown_things, pictures
-from edge.manifest import SPLITS, read_manifest
-from edge.progress import Progress
-from edge.source import quieten_opencv
+from edge.evaluation import accuracy
+from edge.evaluation.evaluation import Asked, Evaluation, ask, evaluate
+from edge.evaluation.held_out import Held, from_folder, from_run, of_unknown_things, pictures
+from edge.photos.manifest import SPLITS, read_manifest
+from edge.picture.video import quieten_opencv
+from edge.verbs.opening import open_classifier
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -182,9 +183,9 @@ def _compare(truth: NDArray[np.int64], first: NDArray[np.float32], other: NDArra
     """The other model against the first, paired by photo."""
     right_first, right_other = first.argmax(axis=1) == truth, other.argmax(axis=1) == truth
     return {
-        "agreement": metrics.agreement(first.argmax(axis=1), other.argmax(axis=1)),
-        "difference": asdict(metrics.paired_difference(right_other, right_first)),
-        "mcnemar": asdict(metrics.mcnemar(right_other, right_first)),
+        "agreement": accuracy.agreement(first.argmax(axis=1), other.argmax(axis=1)),
+        "difference": asdict(accuracy.paired_difference(right_other, right_first)),
+        "mcnemar": asdict(accuracy.mcnemar(right_other, right_first)),
     }
 
 

@@ -17,11 +17,11 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from edge.classifier import bundled_model
+from edge.base.progress import Progress
 from edge.errors import ModelError, PhotoError
-from edge.inspection import inspect_model
-from edge.progress import Progress
-from edge.source import quieten_opencv
+from edge.model.classifier import bundled_model
+from edge.model.inspection import inspect_model
+from edge.picture.video import quieten_opencv
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +55,7 @@ def _model(path: Path, args: argparse.Namespace) -> int:
 
 def _photos(path: Path, as_json: bool) -> int:
     with Progress("checking photos") as bar:
-        found = import_module("training.inspection").inspect_photos(path, bar)
+        found = import_module("training.photos.inspection").inspect_photos(path, bar)
     print(json.dumps(found.to_json()) if as_json else found.text(), flush=True)
     if found.trouble:
         raise PhotoError(found.trouble)

@@ -16,13 +16,16 @@ from pathlib import Path
 
 import cv2
 
-from edge.classifier import Result, answer, introduction, open_classifier
+from edge.base.files import write_atomically
+from edge.contract.result import Result, answer
+from edge.drawing.heatmap import draw_heatmap, label_evidence
 from edge.errors import PhotoError, UsageError
-from edge.files import write_atomically
-from edge.folder import checked_photo, photo_paths
-from edge.geometry import PHOTO_SUFFIXES, Picture
-from edge.heatmap import draw_heatmap, label_evidence
-from edge.source import quieten_opencv
+from edge.model.classifier import introduction
+from edge.photos.damage import checked_photo
+from edge.photos.folders import photo_paths
+from edge.picture.geometry import PHOTO_SUFFIXES, Picture
+from edge.picture.video import quieten_opencv
+from edge.verbs.opening import open_classifier
 
 DRAWN_AS = (".png", ".jpg", ".jpeg")
 

@@ -23,21 +23,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.board import Board
-from edge.classifier import Classifier, PictureClassifier, bundled_model, introduction, open_classifier
+from edge.base.board import Board
+from edge.base.options import add_options, option, read_options
+from edge.contract.frame import Source
+from edge.contract.health import Vitals
+from edge.contract.result import PictureClassifier
+from edge.contract.sink import Sink
 from edge.errors import UsageError
-from edge.live import Gate, Live, LiveConfig, LiveSummary, stop_on_signals
-from edge.monitor import Vitals
-from edge.motion import THRESHOLD, MotionGate
-from edge.options import add_options, option, read_options
-from edge.outputs import STDOUT, OutputConfig, Run, open_sinks
-from edge.sinks import Sink
-from edge.source import Source, open_source
-from edge.watchdog import FREEZE_S, STALL_S
+from edge.live.loop import Gate, Live, LiveConfig, stop_on_signals
+from edge.live.monitor import LiveSummary
+from edge.live.motion import THRESHOLD, MotionGate
+from edge.model.classifier import Classifier, bundled_model, introduction
+from edge.sinks.opening import STDOUT, OutputConfig, Run, open_sinks
+from edge.sources.opening import open_source
+from edge.sources.watchdog import FREEZE_S, STALL_S
+from edge.verbs.opening import open_classifier
 
 if TYPE_CHECKING:
-    from edge.replay import Session
-    from edge.session import Header
+    from edge.live.replay import Session
+    from edge.sinks.recording.journal import Header
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class _Made:
         )
         self.undo.callback(source.close)
         if source.is_live and isinstance(self.classifier, Classifier):
-            from edge.swap import ModelWatch
+            from edge.live.swap import ModelWatch
 
             watch = ModelWatch(
                 self.model, open_model, self.classifier, tell=live.tell, must_prove=not self.args.no_verify
@@ -176,7 +180,7 @@ class _Made:
 
     def replay(self, session: Session) -> LiveSummary:
         """A recording."""
-        from edge.replay import Comparison
+        from edge.live.replay import Comparison
 
         if remark := session.remark(self.model):
             print(remark, file=sys.stderr)
@@ -201,7 +205,7 @@ class _Made:
         return sinks
 
     def _header(self, source: Source, created: float) -> Header:
-        from edge.session import header_of
+        from edge.sinks.recording.journal import header_of
 
         settings = asdict(self.config) | {"threshold": self.args.threshold, "skip_still": self.args.skip_still}
         return header_of(self.classifier, self.model, source, settings, created)
@@ -236,7 +240,7 @@ class _Made:
 
 
 def _session(folder: str) -> Session:
-    from edge.replay import read_session
+    from edge.live.replay import read_session
 
     return read_session(folder)
 
@@ -249,7 +253,7 @@ def _print_service(arguments: Sequence[str]) -> int:
     """The unit on stdout, how to install it on stderr."""
     import getpass
 
-    from edge.service import install_commands, unit_text
+    from edge.live.service import install_commands, unit_text
 
     program = Path(sys.argv[0]).resolve()
     command = [str(program)] if os.access(program, os.X_OK) else [sys.executable, "-m", "edge.cli"]

@@ -12,8 +12,8 @@ import cv2
 import pytest
 
 from edge.cli import main
-from edge.opencv import quieten_opencv
-from tests.edge import tiny
+from edge.picture.video import quieten_opencv
+from tests.edge.model import tiny
 
 PROGRESS = re.compile(r"[\w ]+: \d+(/\d+)? in \d+:\d\d")
 
@@ -75,14 +75,14 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bundled(model: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The colour model, in the place of the bundled flower model."""
-    monkeypatch.setattr("edge.classifier.BUNDLED", model)
+    monkeypatch.setattr("edge.model.classifier.BUNDLED", model)
     return model
 
 
 @pytest.fixture
 def no_bundled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """A tree without the bundled model; the line that says so."""
-    monkeypatch.setattr("edge.classifier.BUNDLED", tmp_path / "flowers.tflite")
+    monkeypatch.setattr("edge.model.classifier.BUNDLED", tmp_path / "flowers.tflite")
     return (
         f"{tmp_path}/flowers.tflite: no such file; expected the flower model that comes with Flora; "
         "name a .tflite file, or install Flora again"

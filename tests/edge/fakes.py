@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frames import Frame, Source
-from edge.rejection import Rejection, overridden
-from edge.smoothing import Decision
+from edge.contract.decision import Decision
+from edge.contract.frame import Frame, Source
+from edge.contract.rejection import Rejection, overridden
 
 if TYPE_CHECKING:  # a device environment has no pytest
     import pytest

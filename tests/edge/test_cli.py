@@ -16,7 +16,8 @@ from typing import IO, Any
 import pytest
 
 import edge
-from edge import cli, dependencies
+from edge import cli
+from edge.base import packages
 from edge.cli import VERBS, main
 from edge.errors import DependencyError, FloraError, PhotoError, UsageError
 from tests.edge.conftest import Flora
@@ -181,7 +182,7 @@ def test_what_a_verb_raises_is_one_line(
     assert found.error.startswith(message)
 
 
-@pytest.mark.parametrize("error", [ZeroDivisionError(), ImportError("cannot import name", name="edge.card")])
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ImportError("cannot import name", name="edge.model.card")])
 def test_a_defect_of_ours_keeps_its_traceback(error: Exception, as_run: Callable[..., None]) -> None:
     as_run(raising(error))
     with pytest.raises(type(error)):
@@ -222,7 +223,7 @@ def have(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             raise importlib.metadata.PackageNotFoundError(name)
 
         monkeypatch.setattr(importlib.metadata, "version", version_of)
-        monkeypatch.setattr(dependencies, "_may_have_several", lambda: True)
+        monkeypatch.setattr(packages, "_may_have_several", lambda: True)
 
     return install
 
@@ -250,7 +251,7 @@ def test_two_builds_of_opencv_are_told_also_when_they_break_the_import(
     flora: Flora, as_run: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     as_run(raising(ImportError("libGL.so.1: cannot open", name="cv2")))
-    monkeypatch.setattr(dependencies, "check_opencv", raising_check())
+    monkeypatch.setattr(packages, "check_opencv", raising_check())
     assert flora("run").error == "two builds"
 
 
@@ -268,7 +269,7 @@ def raising_check() -> Callable[[], None]:
 @pytest.mark.parametrize("names", [(), ("opencv-python",), ("opencv-python-headless",)])
 def test_one_build_of_opencv_or_a_distributions_own_is_fine(names: tuple[str, ...], have: Callable[..., None]) -> None:
     have(*names)
-    dependencies.check_opencv()
+    packages.check_opencv()
 
 
 # Whole processes

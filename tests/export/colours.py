@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.manifest import Photo, Split, write_manifest
-from training.backbone import EVIDENCE, FEATURES
+from edge.photos.manifest import Photo, Split, write_manifest
 from training.config import TrainConfig
-from training.keras import keras
-from training.pipeline import normalise
+from training.network.backbone import EVIDENCE, FEATURES
+from training.network.inference import normalise
+from training.network.keras import keras
 
 SIZE = 32  # pixels
 HUES_BGR = {"bluebell": (200, 70, 60), "fern": (60, 180, 70), "poppy": (50, 60, 210)}

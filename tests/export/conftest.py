@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from edge.cli import main
-from edge.manifest import read_manifest
-from export import aware, measuring, quantize
-from export.slim import slim
-from export.slimming import Slimming, SlimNetwork
-from export.trained import FinishedRun
-from export.widths import Shape
+from edge.photos.manifest import read_manifest
+from export.network.channels import slim
+from export.opening.finished_run import FinishedRun
+from export.quantising import aware, convert
+from export.slimming.slimming import Slimming, SlimNetwork
+from export.slimming.widths import Shape
+from export.variants import measuring
 from tests.export import colours
 
 
@@ -51,10 +52,10 @@ def calibration() -> np.ndarray[Any, np.dtype[np.uint8]]:
 @pytest.fixture(scope="session")
 def flatbuffers(model: Any, calibration: Any) -> dict[str, bytes]:
     return {
-        "float32": quantize.convert_float(model),
-        "float16": quantize.convert_float16(model),
-        "dynamic_range": quantize.convert_dynamic_range(model),
-        "int8": quantize.convert_int8(model, calibration),
+        "float32": convert.convert_float(model),
+        "float16": convert.convert_float16(model),
+        "dynamic_range": convert.convert_dynamic_range(model),
+        "int8": convert.convert_int8(model, calibration),
     }
 
 
@@ -118,10 +119,10 @@ def measured(monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float]) -> None:
 @pytest.fixture
 def ready(measured: None, monkeypatch: pytest.MonkeyPatch, flatbuffers: dict[str, bytes]) -> None:
     """Conversions answer at once with what was converted before: for tests of what comes after them."""
-    monkeypatch.setattr(quantize, "convert_float", lambda model: flatbuffers["float32"])
-    monkeypatch.setattr(quantize, "convert_float16", lambda model: flatbuffers["float16"])
-    monkeypatch.setattr(quantize, "convert_dynamic_range", lambda model: flatbuffers["dynamic_range"])
-    monkeypatch.setattr(quantize, "convert_int8", lambda model, pictures: flatbuffers["int8"])
+    monkeypatch.setattr(convert, "convert_float", lambda model: flatbuffers["float32"])
+    monkeypatch.setattr(convert, "convert_float16", lambda model: flatbuffers["float16"])
+    monkeypatch.setattr(convert, "convert_dynamic_range", lambda model: flatbuffers["dynamic_range"])
+    monkeypatch.setattr(convert, "convert_int8", lambda model, pictures: flatbuffers["int8"])
     monkeypatch.setattr(aware, "convert_aware", lambda network: flatbuffers["int8"])
 
 
@@ -156,5 +157,5 @@ def slimmed(ready: None, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, floa
 
     The slim ones are measured to be 5 times as fast. What takes minutes leaves a file in the work folder.
     """
-    monkeypatch.setattr("export.making.Slimming", _Shortcut)
+    monkeypatch.setattr("export.variants.making.Slimming", _Shortcut)
     speeds["slim"] = 5.0

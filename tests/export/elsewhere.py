@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tests.export import colours
-from training.backbone import EVIDENCE, FEATURES
-from training.keras import keras
+from training.network.backbone import EVIDENCE, FEATURES
+from training.network.keras import keras
 
 layers = keras.layers
 ORDER = (2, 0, 1)  # of the classes, other than sorted

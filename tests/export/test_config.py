@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from edge.base.options import add_options, read_options
 from edge.cli import main
 from edge.errors import UsageError
-from edge.options import add_options, read_options
 from export.config import ExportConfig
 from export.presets import PRESETS, Plan, quick
 

@@ -13,21 +13,22 @@ import numpy as np
 import pytest
 
 import export.exporter as exporter
-from edge import geometry
-from edge.card import ModelCard, pack, read_model
-from edge.classifier import Classifier
+from edge.base.progress import silent
 from edge.errors import UsageError
-from edge.manifest import read_manifest
-from export import budget
+from edge.model.card import ModelCard, pack, read_model
+from edge.model.classifier import Classifier
+from edge.photos.manifest import read_manifest
+from edge.picture import geometry
 from export.config import ExportConfig
-from export.latency import LatencyTable, Outline
-from export.trained import open_run
-from export.variants import Exported
-from export.widths import FEWEST
+from export.opening.finished_run import open_run
+from export.slimming.latency import LatencyTable, Outline
+from export.slimming.widths import FEWEST
+from export.variants import choosing
+from export.variants.variant import Exported
 from tests.export import colours
 from tests.export.conftest import AWARE_SLIM, PLAIN, SLIM, Export
-from training.fit import predict, silent
-from training.keras import keras
+from training.network.inference import predict
+from training.network.keras import keras
 
 
 @pytest.mark.usefixtures("ready")
@@ -44,7 +45,7 @@ def test_test_photos_are_read_only_after_the_choice(
     export: Export, run_folder: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     events: list[str] = []
-    read, choose = geometry.read_photo, budget.choose
+    read, choose = geometry.read_photo, choosing.choose
 
     def spy_read(path: Any) -> Any:
         events.append(str(Path(path).relative_to(root)))
@@ -100,7 +101,7 @@ def test_full_disk_is_one_line_and_leaves_the_old_file(
         raise OSError(28, "No space left on device")
 
     (tmp_path / "model.tflite").write_bytes(b"the old one")
-    monkeypatch.setattr("export.package.os.fsync", full)
+    monkeypatch.setattr("export.finishing.package.os.fsync", full)
     said = export(*PLAIN)
     assert said.code == 1
     assert said.errors[-1].endswith(

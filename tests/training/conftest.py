@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.runs import PER_CLASS, TINY, Finished, call
-from training.garden import SPECIES, plant
+from training.garden.planting import SPECIES, plant
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +36,7 @@ def tiny(cache: Path) -> tuple[str, ...]:
 @pytest.fixture(scope="session")
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A weights file of the backbone in TINY, randomly initialised, as `--weights` takes it."""
-    from training.keras import keras
+    from training.network.keras import keras
 
     keras.utils.set_random_seed(5)
     trunk = keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None)

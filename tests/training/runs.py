@@ -59,6 +59,6 @@ def call(*arguments: object) -> Called:
 
 def weights_of(run: Path) -> list[Any]:
     """The tensors of a run's network."""
-    from training.fit import load_model
+    from training.network.inference import load_model
 
     return list(load_model(run).get_weights())

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from edge.base.options import add_options, read_options
 from edge.errors import ModelError, OutputError, UsageError
-from edge.options import add_options, read_options
 from training.config import TrainConfig, numbered, read_config, read_json, write_json
 
 

@@ -9,9 +9,9 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.contract.event import NO_PICTURE, Event
+from edge.drawing.overlay import draw_overlay
 from edge.errors import OutputError, UsageError
-from edge.events import NO_PICTURE, Event
-from edge.overlay import draw_overlay
 from edge.sinks.clip import ClipSink
 from tests.edge.fakes import decision, frame
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.contract.event import NO_PICTURE, Event
 from edge.errors import OutputError, UsageError
-from edge.events import NO_PICTURE, Event
 from edge.sinks.jsonl import JsonLinesFile, JsonLinesStream, json_line
 from tests.edge.fakes import decision, frame, one_line
 
@@ -412,7 +412,7 @@ DRILL = """
 import resource, sys
 from edge.errors import OutputError
 from edge.sinks.jsonl import JsonLinesFile
-from tests.edge.fakes import decision, frame
+from tests.edge.fakes import decision; from tests.edge.fakes import frame
 sink = JsonLinesFile(sys.argv[1], rotate_mb=float(sys.argv[2]), keep=100)
 refused = 0
 for number in range(300):

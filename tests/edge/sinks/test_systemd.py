@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from edge.contract.event import NO_PICTURE, PICTURE_BACK, STARTED, Event
 from edge.errors import OutputError
-from edge.events import NO_PICTURE, PICTURE_BACK, STARTED, Event
 from edge.sinks.systemd import SystemdSink
 from tests.edge.fakes import FakeClock, decision, frame
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from edge.contract.decision import Decision
+from edge.contract.event import NO_PICTURE, PICTURE_BACK, SIGHTING, SIGHTING_BEGAN, Event
+from edge.contract.health import LIVE, Health
 from edge.errors import OutputError
-from edge.events import NO_PICTURE, PICTURE_BACK, SIGHTING, SIGHTING_BEGAN, Event
-from edge.health import LIVE, Health
 from edge.sinks.terminal import COLUMNS, EVENTS, TerminalSink, event_line, plain_line, printable, rate
-from edge.smoothing import Decision
 from tests.edge.fakes import FakeClock, decision, frame
 
 

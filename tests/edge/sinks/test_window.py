@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.classifier import Result
+from edge.contract.event import NO_PICTURE, Event
+from edge.contract.result import Result
+from edge.drawing.overlay import AMBER, GREEN, draw_overlay
 from edge.errors import OutputError
-from edge.events import NO_PICTURE, Event
-from edge.geometry import Picture, read_photo
-from edge.overlay import AMBER, GREEN, draw_overlay
+from edge.picture.geometry import Picture, read_photo
 from edge.sinks import window
 from edge.sinks.window import WindowSink, check_build, check_display, snapshot_name
 from tests.edge.fakes import FakeClock, decision, frame
@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SHOW_THREE_FRAMES = """
 import threading
 from edge.sinks.window import WindowSink
-from tests.edge.fakes import decision, frame
+from tests.edge.fakes import decision; from tests.edge.fakes import frame
 stop = threading.Event()
 sink = WindowSink()
 def loop():

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from edge.board import Board
-from edge.layers import ConvLayer, Probe, single
+from edge.base.board import Board
+from edge.machine.layers import ConvLayer, Probe, single
 from edge.verbs import benchmark
-from tests.edge import tiny
 from tests.edge.conftest import Flora
-from tests.scripts.make_layer_probes import network
+from tests.edge.model import tiny
+from tests.making.layer_probes import network
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from edge import cli
-from edge.doctor import FAIL, OK, WARN, Finding
+from edge.machine.examination import FAIL, OK, WARN, Finding
 from edge.verbs import doctor
 from tests.edge.conftest import Flora
 

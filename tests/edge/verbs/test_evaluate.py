@@ -13,12 +13,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.classifier import Classifier
-from edge.manifest import SPLITS, Photo, write_manifest
-from edge.metrics import wilson_interval
-from edge.rejection import Rejection
-from tests.edge import tiny
+from edge.base.intervals import wilson_interval
+from edge.contract.rejection import Rejection
+from edge.model.classifier import Classifier
+from edge.photos.manifest import SPLITS, Photo, write_manifest
 from tests.edge.conftest import Flora
+from tests.edge.model import tiny
 
 
 @pytest.fixture

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge import geometry
-from edge.card import Calibration, pack
-from edge.geometry import model_input
-from edge.golden import GoldenCase, frame
-from edge.rejection import Rejection
-from tests.edge import tiny
+from edge.contract.rejection import Rejection
+from edge.model.card import Calibration, pack
+from edge.model.golden import GoldenCase, frame
+from edge.picture import geometry
+from edge.picture.geometry import model_input
 from tests.edge.conftest import Flora, Outcome
-from tests.edge.strangers import edited, told, with_metadata, write
+from tests.edge.model import tiny
+from tests.edge.model.strangers import edited, told, with_metadata, write
 
 Geometry = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 SEEDS = range(40)

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.classifier import Result
+from edge.contract.result import Result
 from edge.verbs import predict
-from tests.edge import tiny
 from tests.edge.conftest import Flora
+from tests.edge.model import tiny
 
 
 def records(out: str) -> list[dict[str, object]]:

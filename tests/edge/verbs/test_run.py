@@ -16,10 +16,10 @@ from typing import Any
 import cv2
 import pytest
 
-from edge.archive import appended
-from edge.golden import GoldenCase
-from tests.edge import tiny
+from edge.model.golden import GoldenCase
+from edge.tflite.archive import appended
 from tests.edge.conftest import Flora
+from tests.edge.model import tiny
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -77,7 +77,7 @@ def test_without_a_bundled_model_one_must_be_named(flora: Flora, no_bundled: str
 def test_a_bundled_model_that_fails_its_proof_is_refused_without_an_introduction(
     flora: Flora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("edge.classifier.BUNDLED", tiny.write_model(tmp_path / "wrong.tflite", golden=(WRONG,)))
+    monkeypatch.setattr("edge.model.classifier.BUNDLED", tiny.write_model(tmp_path / "wrong.tflite", golden=(WRONG,)))
     assert flora("run", "--source", "test", "--frames", "1").error.startswith(f"{tmp_path}/wrong.tflite: ")
 
 

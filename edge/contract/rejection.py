@@ -1,0 +1,93 @@
+"""An honest "unknown": a score that says how surely a picture shows a known class, and a threshold below it.
+
+In:  probabilities (num_classes,) or (n, num_classes).
+Out: scores in 0 to 1, one a picture; higher is more surely known. Below the threshold the answer is "unknown".
+
+A class that is itself called "unknown" was taught with pictures of other things: its label is the same answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge.errors import UsageError
+
+UNKNOWN = "unknown"
+
+
+def score(name: str, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """Scores (n,) of probabilities (n, num_classes), or one () of (num_classes,)."""
+    return _SCORES[name](np.asarray(probabilities, np.float64))
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """When a picture is called unknown."""
+
+    score: str  # one of SCORES
+    threshold: float  # 0 to 1; a score below it is unknown
+    coverage: float | None = None  # share of known photos that it was chosen to keep; None: set by hand
+
+    def rejects(self, probabilities: NDArray[Any]) -> bool:
+        """True if probabilities (num_classes,) are too unsure to name a class."""
+        if self.score == PROBABILITY:  # without a detour: this is asked for each frame
+            return float(probabilities.max()) < self.threshold
+        return float(score(self.score, probabilities)) < self.threshold
+
+
+def is_unknown(label: str, probabilities: NDArray[Any], rejection: Rejection | None) -> bool:
+    """Whether the answer to show is "unknown"."""
+    return label == UNKNOWN or (rejection is not None and rejection.rejects(probabilities))
+
+
+def overridden(rejection: Rejection | None, threshold: float | None) -> Rejection | None:
+    """The model's own rule, or its score with a threshold given by hand. Raises UsageError unless 0 <= it <= 1."""
+    if threshold is None:
+        return rejection
+    if not 0.0 <= threshold <= 1.0:
+        raise UsageError(f"--threshold {threshold}: expected a score from 0 (never unknown) to 1")
+    return Rejection(rejection.score if rejection else PROBABILITY, threshold)
+
+
+def _probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The greatest probability (Hendrycks and Gimpel 2017)."""
+    return np.asarray(probabilities.max(axis=-1))
+
+
+def _margin(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The greatest probability less the second."""
+    two = np.sort(probabilities, axis=-1)[..., -2:]
+    return np.asarray(two[..., 1] - two[..., 0])
+
+
+def _entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One less the entropy as a share of its greatest value, ln num_classes; a probability of 0 adds nothing."""
+    shares = probabilities / probabilities.sum(axis=-1, keepdims=True)
+    logarithms = np.log(shares, where=shares > 0, out=np.zeros_like(shares))
+    return np.asarray(1.0 + (shares * logarithms).sum(axis=-1) / np.log(shares.shape[-1]))
+
+
+PROBABILITY = "probability"
+_SCORES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    PROBABILITY: _probability,
+    "margin": _margin,
+    "entropy": _entropy,
+}
+SCORES = tuple(_SCORES)
+
+
+def known_scores(name: str, probabilities: ArrayLike, labels: Sequence[str]) -> NDArray[np.float64]:
+    """Scores (n,) of probabilities (n, K) by the score `name`, with a class called "unknown" taken at its word.
+
+    Where that class is the answer the score is -1 less what it would be: below every threshold, the surer the lower.
+    """
+    answers = np.asarray(probabilities, np.float64)
+    scores = score(name, answers)
+    if UNKNOWN not in labels:
+        return scores
+    return np.where(answers.argmax(axis=1) == list(labels).index(UNKNOWN), -1.0 - scores, scores)

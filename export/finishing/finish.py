@@ -1,0 +1,82 @@
+"""Make a converted network ready for the device: calibrated, with a threshold, golden cases and standard metadata.
+
+In:  a flatbuffer, and pictures RGB uint8 (n, N, N, 3) that it was not trained on.
+Out: Finished: the flatbuffer as it will be in the file, and what the card says of it.
+
+Order matters: residual and temperature change probabilities, and so the threshold and the golden answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.rejection import UNKNOWN, Rejection, known_scores
+from edge.model.golden import GoldenCase
+from edge.model.interpreter import Interpreter
+from export.finishing.golden import choose_cases, plain_kernels
+from export.finishing.temperature import fit
+from export.finishing.threshold import SCORE, choose_rejection
+from export.graph import edit
+from export.graph.metadata import About
+from export.graph.residual import divide_by_residual, features_of, has_features, subspace
+from export.opening.finished_run import Views
+
+
+@dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
+class Finished:
+    """A flatbuffer that only lacks its card."""
+
+    flatbuffer: bytes
+    temperature: float
+    components: int  # of the subspace behind the residual; 0: none
+    rejection: Rejection
+    golden: tuple[GoldenCase, ...]
+    validation: NDArray[np.float32]  # (n, num_classes) answers to the validation pictures
+
+
+def finish(
+    flatbuffer: bytes,
+    labels: Sequence[str],
+    validation: Views,
+    about: About,
+    *,
+    coverage: float,
+    usual: NDArray[np.uint8],
+    unknown: NDArray[np.uint8] | None = None,
+    has_evidence: bool = False,
+    seed: int = 0,
+    step: Callable[[str], None] = lambda what: None,
+) -> Finished:
+    """Calibrate on validation pictures, choose threshold and golden cases. Raises ModelError when there are none.
+
+    `usual` are training pictures, whose features say what is strange; `unknown` are pictures of other things that may
+    decide the threshold; `step` is told what comes next.
+    """
+    step("features")
+    learned = subspace(answers(features_of(flatbuffer), usual)) if has_features(flatbuffer) else None
+    if learned:
+        flatbuffer = divide_by_residual(flatbuffer, learned)
+    step("temperature")
+    temperature = fit(answers(edit.logits(flatbuffer), validation.pictures), validation.truth)
+    flatbuffer = edit.set_temperature(flatbuffer, temperature)
+    flatbuffer = edit.finish(flatbuffer, labels, about, has_evidence=has_evidence)
+    step("threshold for unknown")
+    seen = answers(flatbuffer, validation.pictures)
+    is_known = np.array(labels)[validation.truth] != UNKNOWN
+    known = known_scores(SCORE, seen[is_known], labels)
+    others = None if unknown is None else known_scores(SCORE, answers(flatbuffer, unknown), labels)
+    rejection = choose_rejection(known, others, coverage)
+    step("golden cases")
+    size, interpreter = validation.pictures.shape[1], Interpreter(flatbuffer, about.name)
+    golden = choose_cases(interpreter, labels, size, seed, witnesses=[plain_kernels(flatbuffer)])
+    return Finished(flatbuffer, temperature, learned.components if learned else 0, rejection, golden, seen)
+
+
+def answers(flatbuffer: bytes, pictures: NDArray[np.uint8], name: str = "the model") -> NDArray[np.float32]:
+    """What a flatbuffer puts out (n, num_classes) for pictures RGB uint8 (n, N, N, 3), n >= 1."""
+    interpreter = Interpreter(flatbuffer, name)
+    return np.stack([interpreter(picture) for picture in pictures])

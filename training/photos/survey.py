@@ -1,0 +1,193 @@
+"""Find, check, de-duplicate and split the photos, before anything is trained.
+
+In:  a folder of class folders, PHOTOS/<class>/**/<photo>; pictures are recognised by content, not by suffix.
+Out: a Survey of what is usable, with a reason for each file left out; from it a stratified train / validation /
+     test split and its manifest (CSV: path, sha256, class, split, width and height in pixels).
+
+One bad file never stops the work; too few good ones do, with a PhotoError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import cv2
+
+from edge.base import text
+from edge.errors import PhotoError, UsageError
+from edge.photos import damage, folders
+from edge.photos.folders import Rejected
+from edge.photos.manifest import SPLITS
+from edge.picture import geometry
+from edge.picture.png import is_train_only
+
+Progress = Callable[[int, int], None]  # (photos done, photos in all)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A usable photo that has not been given to a split yet."""
+
+    path: str  # relative to the photo folder, "/" between the parts
+    sha256: str  # of the file's bytes
+    label: str
+    width: int  # pixels, EXIF orientation applied
+    height: int
+    is_train_only: bool = False  # a device kept it because its model was unsure (edge/sinks/uncertain/store.py)
+
+
+@dataclass(frozen=True)
+class Duplicate:
+    """A photo left out because `kept`, in the same class, has the same bytes."""
+
+    path: str
+    kept: str
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """One picture filed under several classes: every copy is left out, since only a person knows which is right."""
+
+    sha256: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What a photo folder holds. Everything is sorted by path, so the same folder gives the same survey."""
+
+    root: Path
+    labels: tuple[str, ...]  # sorted
+    photos: tuple[Found, ...]
+    rejected: tuple[Rejected, ...]
+    duplicates: tuple[Duplicate, ...]
+    contradictions: tuple[Contradiction, ...]
+
+    @property
+    def train_only(self) -> int:
+        """How many of the photos a device kept: they never leave the train split."""
+        return sum(photo.is_train_only for photo in self.photos)
+
+    @property
+    def left_out(self) -> list[tuple[str, str]]:
+        """(path, reason) of every file that training does not use."""
+        rows = [(entry.path, entry.reason) for entry in self.rejected]
+        rows += [(copy.path, f"the same bytes as {copy.kept}") for copy in self.duplicates]
+        reason = "the same picture is filed under several classes"
+        return rows + [(path, reason) for odd in self.contradictions for path in odd.paths]
+
+
+def find_photos(root: str | Path, min_per_class: int = 10, progress: Progress | None = None) -> Survey:
+    """Survey a folder of class folders: decode every photo, list what cannot be used, and why.
+
+    Raises PhotoError where there is nothing to train on: no such folder, fewer than two classes, or a class with
+    fewer than `min_per_class` usable photos, or fewer than three that may be measured on.
+    """
+    if min_per_class < len(SPLITS):
+        raise UsageError(f"min_per_class is {min_per_class}; expected at least {len(SPLITS)}: one photo for each split")
+    root = Path(root)
+    class_folders, rejected = folders.class_folders(root)
+    labels = tuple(folder.name for folder in class_folders)
+    entries = [entry for folder in class_folders for entry in folders.files_below(folder, root)]
+    files = [entry for entry in entries if isinstance(entry, Path)]
+    rejected += [entry for entry in entries if isinstance(entry, Rejected)]
+    checked = _check_all(files, root, progress)
+    rejected += [entry for entry in checked if isinstance(entry, Rejected)]
+    photos, duplicates, contradictions = _without_copies([entry for entry in checked if isinstance(entry, Found)])
+    _require_enough(root, labels, photos, rejected, min_per_class)
+    by_path = tuple(sorted(rejected, key=lambda entry: entry.path))
+    return Survey(root, labels, photos, by_path, duplicates, contradictions)
+
+
+def _check_all(files: list[Path], root: Path, progress: Progress | None) -> list[Found | Rejected]:
+    """Check every file, in the order given; OpenCV and hashlib release the interpreter, so threads are enough."""
+    report = progress or (lambda done, total: None)
+    checked: list[Found | Rejected] = []
+    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
+    try:
+        with _quiet_opencv():
+            for result in pool.map(lambda file: _check(file, root), files):
+                checked.append(result)
+                report(len(checked), len(files))
+    finally:  # after Ctrl-C the photos still waiting are dropped, not decoded
+        pool.shutdown(cancel_futures=True)
+    return checked
+
+
+@contextmanager
+def _quiet_opencv() -> Iterator[None]:
+    """Keep OpenCV's own remarks on bad files off the terminal: the survey has them, one line each."""
+    api: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # OpenCV 5, else 4
+    level = api.getLogLevel()
+    api.setLogLevel(0)
+    try:
+        yield
+    finally:
+        api.setLogLevel(level)
+
+
+def _check(file: Path, root: Path) -> Found | Rejected:
+    path = folders.shown(file, root)
+    if not text.is_plain_name(file.relative_to(root).as_posix()):
+        return Rejected(path, "its name is not one line of UTF-8; rename it")
+    try:
+        data = damage.read_whole(file)
+        frame = geometry.decode(data, path)
+    except PhotoError as error:
+        return Rejected(path, str(error).removeprefix(f"{path}: "))
+    height, width = frame.shape[:2]
+    label = PurePosixPath(path).parts[0]
+    return Found(path, hashlib.sha256(data).hexdigest(), label, width, height, is_train_only(data))
+
+
+def _without_copies(
+    found: list[Found],
+) -> tuple[tuple[Found, ...], tuple[Duplicate, ...], tuple[Contradiction, ...]]:
+    """Keep the first photo by path of each content; content filed under two classes is not kept at all."""
+    same: dict[str, list[Found]] = defaultdict(list)
+    for photo in sorted(found, key=lambda photo: photo.path):
+        same[photo.sha256].append(photo)
+    kept: list[Found] = []
+    duplicates: list[Duplicate] = []
+    contradictions: list[Contradiction] = []
+    for content, copies in same.items():
+        if len({photo.label for photo in copies}) > 1:
+            contradictions.append(Contradiction(content, tuple(photo.path for photo in copies)))
+            continue
+        kept.append(copies[0])
+        duplicates += [Duplicate(photo.path, copies[0].path) for photo in copies[1:]]
+    return tuple(kept), tuple(sorted(duplicates, key=lambda copy: copy.path)), tuple(contradictions)
+
+
+def _require_enough(
+    root: Path, labels: tuple[str, ...], photos: tuple[Found, ...], rejected: list[Rejected], least: int
+) -> None:
+    number = Counter(photo.label for photo in photos)
+    short = [f"{label} ({number[label]})" for label in labels if number[label] < least]
+    if not short:
+        _require_measurable(root, labels, photos)
+        return
+    example = f"; left out for example {rejected[0].path}: {rejected[0].reason}" if rejected else ""
+    raise PhotoError(
+        f"{root}: too few usable photos in {', '.join(short)}; expected at least {least} different ones in each class; "
+        f"add photos, or take those folders out{example}"
+    )
+
+
+def _require_measurable(root: Path, labels: tuple[str, ...], photos: tuple[Found, ...]) -> None:
+    number = Counter(photo.label for photo in photos if not photo.is_train_only)
+    short = [f"{label} ({number[label]})" for label in labels if number[label] < len(SPLITS)]
+    if short:
+        raise PhotoError(
+            f"{root}: too few photos to measure on in {', '.join(short)}: those that a device kept are for training "
+            f"only; expected at least {len(SPLITS)} others in each class; copy the class folders into the photo folder "
+            f"you train on, as in: cp -r {root}/. PHOTOS/"
+        )

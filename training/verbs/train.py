@@ -1,0 +1,153 @@
+"""Fine-tune a pretrained MobileNet on a folder of class folders, or on `flowers` (downloads flower_photos).
+
+example: flora train photos/ --out runs/flowers
+         flora train --resume runs/flowers
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from edge.base.files import default_cache
+from edge.base.options import add_options, read_options
+from edge.base.progress import Bars
+from edge.errors import FloraError, ModelError, OutputError, UsageError
+from edge.photos.folders import class_folders
+from training.config import TrainConfig, numbered, read_config
+from training.photos.download import flower_photos
+
+FLOWERS = "flowers"
+BEGINNING = ("config.json", "manifest.csv", "left_out.csv")  # what a run folder holds before anything is trained
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "photos", nargs="?", metavar="PHOTOS", help="a folder with one folder of photos per class, or the word flowers"
+    )
+    parser.add_argument(
+        "--out", metavar="RUN", help="the run folder to make (default: runs/NAME of the photos, numbered)"
+    )
+    parser.add_argument(
+        "--resume", metavar="RUN", help="go on with a training that was interrupted; needs nothing else"
+    )
+    parser.add_argument("--cache", metavar="FOLDER", help=f"where decoded photos are kept (default: {default_cache()})")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object on stdout")
+    add_options(parser, TrainConfig)
+
+
+def run(args: argparse.Namespace) -> int:
+    with Bars() as stages:
+        folder, config = _resumed(args) if args.resume else _begun(args, stages)
+        stages.tell("\n".join(f"  {name} {value}" for name, value in asdict(config).items()))
+        try:
+            trained, result = _train(config, folder, args.cache, stages)
+        except KeyboardInterrupt:
+            stages.tell(f"stopped; go on with: flora train --resume {folder}")
+            raise
+        except FloraError:
+            if not args.resume:
+                _withdraw(folder)
+            raise
+    if not trained.is_chief:
+        return 0
+    figures = {"run": str(folder), "validation": result.validation.to_json(), "test": result.test.to_json()}
+    print(json.dumps(figures) if args.json else result.test.table())
+    print(
+        f"wrote {folder}; look at {folder / 'report.html'}; next: flora export {folder} -o {folder.name}.tflite",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _train(config: TrainConfig, folder: Path, cache: str | None, stages: Bars) -> tuple[Any, Any]:
+    """Train and measure; a helper of a training on several machines has nothing to measure."""
+    from training.fitting.closing import evaluate_run
+    from training.fitting.fit import fit
+
+    trained = fit(config, folder, Path(cache).expanduser() if cache else default_cache(), stages, stages.tell)
+    return trained, evaluate_run(trained, stages) if trained.is_chief else None
+
+
+def _resumed(args: argparse.Namespace) -> tuple[Path, TrainConfig]:
+    if args.photos or args.out:
+        raise UsageError(f"--resume {args.resume} knows its photos and its folder; leave out PHOTOS and --out")
+    options = [field for field in fields(TrainConfig) if "help" in field.metadata]
+    changed = [field.name for field in options if getattr(args, field.name) != field.default]
+    if changed:
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise UsageError(f"--resume {args.resume} goes on with the options in its config.json; leave out {flags}")
+    return Path(args.resume), read_config(Path(args.resume))
+
+
+def _begun(args: argparse.Namespace, stages: Any) -> tuple[Path, TrainConfig]:
+    """Check all that can be checked at once, then make the run folder with its config.json."""
+    if not args.photos:
+        raise UsageError("no photos were named; expected: flora train PHOTOS --out RUN, or: flora train --resume RUN")
+    read_options(TrainConfig, args)
+    _require_weights(args)
+    if args.out:
+        _require_room(Path(args.out))
+    photos = _photos(args.photos, stages)
+    class_folders(photos)
+    folder = Path(args.out) if args.out else numbered(Path("runs"), photos.name)
+    config = read_options(TrainConfig, args, photos=str(photos))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: the run folder cannot be made ({error.strerror or error})") from error
+    if _is_chief():
+        config.write(folder / "config.json")
+    return folder, config
+
+
+def _photos(named: str, stages: Any) -> Path:
+    if named == FLOWERS:
+        return flower_photos(progress=stages("downloading flower_photos")).resolve()
+    return Path(named).expanduser().resolve()
+
+
+def _require_weights(args: argparse.Namespace) -> None:
+    """A file of weights is kept as an absolute path, so that a run can be resumed from anywhere."""
+    if args.weights in {"imagenet", "none"}:
+        return
+    path = Path(args.weights).expanduser().resolve()
+    if not path.is_file():
+        raise ModelError(
+            f"--weights {args.weights}: no such file; expected imagenet, none or a Keras weights file (.h5)"
+        )
+    args.weights = str(path)
+
+
+def _require_room(folder: Path) -> None:
+    try:
+        is_taken = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise OutputError(f"{folder}: the run folder cannot be made ({error.strerror or error})") from error
+    if is_taken and _is_chief():
+        hint = f", or go on with: flora train --resume {folder}" if (folder / "config.json").exists() else ""
+        raise OutputError(f"{folder}: there is something in it already; give another --out{hint}")
+
+
+def _is_chief() -> bool:
+    """False on the helpers of a training on several machines, which share the chief's folder."""
+    if "TF_CONFIG" not in os.environ:
+        return True
+    from training.network.strategy import is_chief
+
+    return is_chief()
+
+
+def _withdraw(folder: Path) -> None:
+    """Take a run folder away again in which nothing has been trained, so that the corrected command can be repeated."""
+    if (folder / "checkpoint").exists() or not _is_chief():
+        return
+    for name in BEGINNING:
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
