@@ -4,18 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Versions that were seen to work together; `make demo CONSTRAINTS=` takes the newest ones that pyproject.toml allows.
-CONSTRAINTS ?= -c constraints.txt
+CONSTRAINTS ?= -c .ci/constraints.txt
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS)
 # Tests that need more than Python: .ci/run installs these parts.
 MARKED := photos or device or legacy or display or browser or broker or stream
+# Files of tests run side by side, those of one file in one process; with TensorFlow each takes up to 3 GB of memory.
+WORKERS ?= 2
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'not ($(MARKED))'
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-marked lint studies bundle clean
+.PHONY: help demo test test-edge test-marked lint studies bundle clean
 
 help:
 	@echo 'make demo         train, compress and run a flower model live, on rendered flowers'
 	@echo 'make test         the tests that need nothing but Python'
+	@echo 'make test-edge    those of the device alone, in less than a minute; TensorFlow is neither installed nor imported'
 	@echo 'make test-marked  the tests that need photos, a display or device environments (see .ci/run)'
 	@echo 'make lint         ruff, mypy and the import rules'
 	@echo 'make studies      the studies of export/STUDIES.md, on the class folders PHOTOS, trained models kept in WORK'
@@ -28,7 +32,10 @@ demo: $(VENV)/.demo
 	@$(BIN)/flora demo
 
 test: $(VENV)/.dev
-	@$(BIN)/python -m pytest -m 'not ($(MARKED))'
+	@$(PYTEST)
+
+test-edge: $(VENV)/.edge
+	@$(PYTEST) -p tests.no_tensorflow tests/edge tests/drills
 
 test-marked: $(VENV)/.dev
 	@$(BIN)/python -m pytest -m '$(MARKED)'
@@ -74,9 +81,14 @@ $(VENV)/.bundle: $(VENV)/.made
 	@$(INSTALL) packaging
 	@touch $@
 
-$(VENV)/.demo: $(VENV)/.made pyproject.toml constraints.txt
+$(VENV)/.demo: $(VENV)/.made pyproject.toml .ci/constraints.txt
 	@echo 'Installing TensorFlow, LiteRT and OpenCV into $(VENV): about 750 MB to download, 2.6 GB on disk, 1 to 5 minutes'
 	@$(INSTALL) -e '.[headless,train,export]'
+	@touch $@
+
+$(VENV)/.edge: $(VENV)/.made pyproject.toml .ci/constraints.txt
+	@echo 'Installing LiteRT, OpenCV, pytest and the rest of the tools into $(VENV): about 200 MB, a minute'
+	@$(INSTALL) -e '.[headless,dev]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.demo

@@ -15,9 +15,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from edge.base import packages
+from edge.base.streams import abandon
+from edge.base.text import escaped
 from edge.errors import FloraError, UsageError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -63,9 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb and return its exit code: 0 only on success. What a person caused is one line on stderr."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(
-            stream, io.TextIOWrapper
-        ):  # a file name need not be text, and a terminal need not know every letter
+        if isinstance(stream, io.TextIOWrapper):  # names need not be text, nor terminals know every letter
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _dispatch(arguments)
@@ -76,33 +77,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", INTERRUPTED)
     except BrokenPipeError:
-        _abandon_stdout()
+        abandon(sys.stdout)
         return 0
     except OSError as error:
-        _abandon_stdout()
+        abandon(sys.stdout)
         return _fail(_os_error(error), 1)
     return code
 
 
 def _fail(message: str, code: int) -> int:
-    print(f"flora: {message}".replace("\n", "\\n").replace("\r", "\\r"), file=sys.stderr)
+    print(escaped(f"flora: {message}"), file=sys.stderr)
     return code
 
 
 def _os_error(error: OSError) -> str:
     hint = "; free some space" if error.errno == errno.ENOSPC else ""
     return f"{error.filename or 'the output'}: {error.strerror or error}{hint}"
-
-
-def _abandon_stdout() -> None:
-    """Point stdout at nothing: what is still in its buffer would make Python complain once more at exit."""
-    try:
-        number = sys.stdout.fileno()
-    except (AttributeError, OSError, ValueError):  # no stdout, or no file behind it
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, number)
-    os.close(nowhere)
 
 
 def _dispatch(arguments: list[str]) -> int:
@@ -122,13 +112,20 @@ def _dispatch(arguments: list[str]) -> int:
     )
     verb.configure(parser)
     try:
-        args = parser.parse_args(arguments[1:], argparse.Namespace(arguments=arguments[1:]))
+        given = argparse.Namespace(arguments=arguments[1:], program=_program())
+        args = parser.parse_args(arguments[1:], given)
     except SystemExit:  # --help has been printed
         return 0
     if not VERBS[name].is_for_trouble:
         packages.check_opencv()
     with _missing_packages_told():
         return int(verb.run(args))
+
+
+def _program() -> list[str]:
+    """The words by which this command can be called from anywhere."""
+    called = Path(sys.argv[0]).resolve()
+    return [str(called)] if os.access(called, os.X_OK) else [sys.executable, "-m", "edge.cli"]
 
 
 def _outside_verbs(arguments: list[str]) -> int:

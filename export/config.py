@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from edge.base.options import option
 from edge.errors import UsageError
 from export.presets import DEFAULT, PRESETS, QUICK_DROP, Plan, quick
 
+Own = TypeVar("Own")
+
 CALIBRATION, QUICK_CALIBRATION = 300, 100  # photos
 FINEST_PATTERN = 16  # weights in a row
 SIZE_STEP = 16  # pixels; MobileNets halve their maps four times before the last blocks
+LIMITED = ("max_drop", "max_kb", "speed")  # what of a file
 LIMITS: dict[str, tuple[float, float]] = {
     "max_drop": (0.0, 100.0), "max_kb": (0.0, 1e9), "speed": (0.0, 1000.0), "size": (32, 1024),
     "self_epochs": (0, 1000), "distil_epochs": (0, 10_000), "lessons": (1, 1000), "reference_epochs": (0, 1000),
@@ -112,6 +116,7 @@ class ExportConfig:
         metavar="TEXT",
     )
     attribution: str | None = option(None, "whom the card credits", metavar="TEXT")
+    own: tuple[Any, ...] = ()  # options of single variants: a dataclass each, as export.variants.making names them
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -129,6 +134,10 @@ class ExportConfig:
                 "leave out --sparsity"
             )
 
+    def of(self, options: type[Own]) -> Own:
+        """The options of one variant, as given, or with their defaults."""
+        return next((given for given in self.own if isinstance(given, options)), options())
+
     @property
     def plan(self) -> Plan:
         """The preset, with what was asked for otherwise."""
@@ -138,6 +147,16 @@ class ExportConfig:
             asked["sparsity"] = self.zeros_among[0] / self.zeros_among[1]
         base = quick(preset) if self.quick else preset
         return replace(base, **{name: value for name, value in asked.items() if value is not None})
+
+    def within(self, limits: Mapping[str, float]) -> ExportConfig:
+        """The same with other limits, by the names in LIMITED."""
+        changes: dict[str, Any] = dict(limits)
+        return replace(self, **changes)
+
+    @property
+    def typed(self) -> frozenset[str]:
+        """The limits that were given and are not the preset's: these are kept or the export is refused."""
+        return frozenset(name for name in LIMITED if getattr(self, name) is not None)
 
     @property
     def calibration_photos(self) -> int:

@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.base.progress import Stages
 from edge.contract.decision import Decision
 from edge.contract.event import Event
 from edge.contract.frame import Frame
@@ -23,24 +23,30 @@ from edge.errors import SourceError
 from edge.live.loop import LiveConfig, run_live
 from edge.live.monitor import LiveSummary
 from edge.model.classifier import Classifier
+from edge.photos import run_folder
 from edge.picture import geometry
 from edge.sinks.clip import ClipSink
 from edge.sinks.jsonl import JsonLinesFile
 from edge.sources.opening import open_source
 from export.config import ExportConfig
-from export.exporter import export
-from export.variants.variant import Exported
+from export.forecast import CLIP, EXPORT, GARDEN, TRAINING, Forecast, in_words, sample_s
 from training.config import TrainConfig
-from training.fitting.closing import evaluate_run
-from training.fitting.fit import fit
 from training.garden.parade import ClipScene, render_clip
-from training.garden.planting import plant
-from training.report import plots
+from training.garden.planting import SPECIES, plant
 
-PER_CLASS, PHOTO_WH = 200, (160, 128)
+if TYPE_CHECKING:
+    from edge.base.progress import Say, Stages
+    from export.outcome import Exported
+    from training.report.plots import Tile
+
+PER_CLASS, PHOTO_WH = 300, (160, 128)
 FLOWERS, FRAMES_PER_FLOWER, FPS = 10, 30, 15
 CLIP_WH = (320, 240)
 CONTACT_COLUMNS = 5
+PATIENCE = 4  # epochs
+# What the steps cost in times of a rendered flower, on two cores; of training, before its epochs and for each of them.
+COSTS = {GARDEN: 1500.0, TRAINING: 1000.0, EXPORT: 3200.0, CLIP: 650.0}
+EPOCH_COST, USUAL_EPOCHS = 160.0, 20
 
 
 @dataclass(frozen=True)
@@ -56,45 +62,72 @@ class Demo:
 
 
 def training_config(photos: Path, seed: int, epochs: int) -> TrainConfig:
-    """A small network from scratch, sized for two cores and two minutes."""
+    """A small network from scratch, sized for two cores and a minute."""
     return TrainConfig(
-        photos=str(photos), weights="none", alpha=0.35, size=96, seed=seed, epochs=epochs, head_epochs=0, rate=4e-3,
-        dropout=0.0, average=0.95, patience=epochs, crop=0.7, colour=0.4,
+        photos=str(photos), backbone="mobilenet", weights="none", alpha=0.25, size=96, seed=seed, epochs=epochs,
+        head_epochs=0, rate=4e-3, dropout=0.0, average=0.95, patience=PATIENCE, crop=0.85, colour=0.2,
     )  # fmt: skip
 
 
-def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Callable[[str], None]) -> Demo:
-    """Run everything into `folder`. Raises what the stages raise."""
-    photos, run, model = folder / "photos", folder / "run", folder / "garden.tflite"
-    tell(f"1/4  a garden of {5 * PER_CLASS} rendered pictures, five species")
-    planted = plant(photos, PER_CLASS, seed, PHOTO_WH, stages("planting"))
-    tell(f"2/4  a small MobileNet, trained on them from scratch for {epochs} epochs")
-    run.mkdir(parents=True, exist_ok=True)
-    config = training_config(photos, seed, epochs)
-    config.write(run / "config.json")
-    evaluate_run(fit(config, run, folder / "cache", stages, tell), stages)
-    tell("3/4  pruned, quantised to int8, measured, packaged")
-    asked = ExportConfig(
-        preset="accurate",
-        max_drop=3.0,
-        self_epochs=0,
-        aware_epochs=0,
-        sparsity=0.5,
-        prune_epochs=8,
-        prune_rate=2e-3,
-        calibration=150,
-        licence="Apache-2.0, rendered pictures",
-    )
-    exported = export(asked, run, model, folder / "cache", stages, tell=tell)
-    tell("4/4  live over a clip in which one flower after another passes by")
+EXPORT_CONFIG = ExportConfig(
+    preset="accurate", max_drop=3.0, self_epochs=0, aware_epochs=0, sparsity=0.5, prune_epochs=10, prune_rate=2e-3,
+    calibration=150, coverage=0.98, licence="Apache-2.0, rendered pictures",
+)  # fmt: skip
+
+
+def forecast(epochs: int) -> Forecast:
+    """How long the steps will take on this machine, measured in less than a second."""
+    training = COSTS[TRAINING] + EPOCH_COST * min(epochs, USUAL_EPOCHS)
+    return Forecast(COSTS | {TRAINING: training}, sample_s())
+
+
+def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Say) -> Demo:
+    """Run everything into `folder`. Raises what the steps raise."""
+    foretold = forecast(epochs)
+    tell(f"four steps, about {in_words(foretold.total_s)} on this machine")
+
+    def begin(number: int, step: str, what: str) -> None:
+        tell(f"{number}/4  {what}: about {in_words(foretold.begin(step))}")
+
+    begin(1, GARDEN, f"a garden of {len(SPECIES) * PER_CLASS} rendered pictures, five species")
+    planted = plant(folder / "photos", PER_CLASS, seed, PHOTO_WH, stages("planting"))
+    begin(2, TRAINING, f"a small MobileNet, trained on them from scratch, {epochs} epochs at most")
+    _train(folder, training_config(folder / "photos", seed, epochs), stages, tell)
+    begin(3, EXPORT, "pruned, quantised to int8, measured, packaged")
+    exported = _export(folder, stages, tell)
+    begin(4, CLIP, "live over a clip in which one flower after another passes by")
     scenes = render_clip(
         folder / "clip.avi", seed + 1, CLIP_WH, FLOWERS, FRAMES_PER_FLOWER, FPS, stages("rendering the clip")
     )
-    summary, seen = _live(model, folder, scenes, stages)
+    summary, seen = _live(exported.path, folder, scenes, stages)
     named = sum(seen[_middle(scene)][0].shown == scene.species for scene in scenes)
-    tiles = [_tile(*seen[_middle(scene)]) for scene in scenes]
-    plots.sheet(tiles, folder / "contact-sheet.png", CONTACT_COLUMNS)
     return Demo(folder, planted, exported, summary, len(scenes), named)
+
+
+def _train(folder: Path, config: TrainConfig, stages: Stages, tell: Say) -> None:
+    run = folder / "run"
+    bar = stages("loading TensorFlow")
+    from training.fitting.closing import evaluate_run  # only now: it takes seconds, or on a cold disk half a minute
+    from training.fitting.fit import fit
+
+    bar(1, 1)
+    run.mkdir(parents=True, exist_ok=True)
+    config.write(run / run_folder.CONFIG)
+    trained = fit(config, run, folder / "cache", stages, tell)
+    best = trained.history[trained.best_epoch - 1]
+    tell(
+        f"{len(trained.history)} epochs; validation found number {trained.best_epoch} the best: "
+        f"{best['val_accuracy']:.0%} of its pictures named rightly"
+    )
+    evaluate_run(trained, stages)
+
+
+def _export(folder: Path, stages: Stages, tell: Say) -> Exported:
+    bar = stages("loading the exporter")
+    from export.exporter import export
+
+    bar(1, 1)
+    return export(EXPORT_CONFIG, folder / "run", folder / "garden.tflite", folder / "cache", stages, tell=tell)
 
 
 class _Watcher:
@@ -128,13 +161,20 @@ def _live(
         raise summary.error
     if len(watcher.seen) != len({_middle(scene) for scene in scenes}):
         raise SourceError(f"{folder / 'clip.avi'}: only {summary.frames} frames could be read back; render it again")
+    _draw([watcher.seen[_middle(scene)] for scene in scenes], folder / "contact-sheet.png")
     return summary, watcher.seen
+
+
+def _draw(shown: list[tuple[Decision, Frame]], path: Path) -> None:
+    from training.report import plots
+
+    plots.sheet([_tile(decision, frame) for decision, frame in shown], path, CONTACT_COLUMNS)
 
 
 def _middle(scene: ClipScene) -> int:
     return (scene.first_frame + scene.last_frame) // 2
 
 
-def _tile(decision: Decision, frame: Frame) -> plots.Tile:
+def _tile(decision: Decision, frame: Frame) -> Tile:
     picture = geometry.model_input(frame.image_bgr, 224)
     return np.ascontiguousarray(picture), f"{decision.shown} {decision.probability:.0%}"

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import datetime
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
-from edge.base.progress import Stages, silent
-from edge.errors import FloraError, UsageError
+from edge.base.progress import Say, Stages, silent
+from edge.errors import FloraError, ModelError, UsageError
 from edge.evaluation import calibration
 from edge.evaluation.accuracy import Scores, score
 from edge.model.card import ModelCard, pack
@@ -24,35 +24,34 @@ from edge.photos.manifest import Split, manifest_hash
 from edge.picture import geometry
 from export.config import ExportConfig
 from export.finishing.finish import Finished, finish
-from export.finishing.finish import answers as answers_of
 from export.finishing.package import Provenance, make_card, require_place, write_model
+from export.graph.asking import answers as answers_of
 from export.graph.metadata import About
-from export.opening import finished_run
-from export.opening.finished_run import FinishedRun, Views, open_run, slim_size
+from export.opening.finished_run import FinishedRun, Views, open_run, pick_calibration, slim_size
 from export.opening.from_keras import is_keras_file, open_keras
 from export.opening.unknowns import Unknowns, read_unknowns
+from export.outcome import Exported, PassedOver
 from export.report.export_page import ExportReport, Measured, write_export_report
-from export.variants.choosing import Budget, Candidate, choose
-from export.variants.making import Variants, device_table, make_variants
-from export.variants.measuring import Made, Tested, measure, tested
-from export.variants.variant import Exported, Variant, as_json, table
+from export.slimming.shaping import Judged
+from export.variants.choosing import Budget, BudgetError, Candidate, choose, drop, misses, passed_over, remedy
+from export.variants.maker import Variants, device_table, make_variants
+from export.variants.measuring import Tested, measure, tested
+from export.variants.variant import Made, Variant
 from training.network.backbone import EVIDENCE
 from training.network.inference import predict
 
-__all__ = ["Exported", "Variant", "as_json", "export", "table"]
-
 CARD_SLACK = 256  # bytes; two cards of one file differ by their digits only
+MOST_ADDED = 100_000  # bytes; by finishing: a residual, a card. What is smaller than a limit by more is not in doubt
 FINISHING_STEPS = 4
 USUAL_PHOTOS = 1000  # whose features say what is strange
 WORK = "exports"  # below the cache: what takes minutes, kept until an export is done
 
 Show = Callable[[Sequence[Variant], Scores], None]
-Tell = Callable[[str], None]
 
 
 def export(
     config: ExportConfig, run: Path, out: Path, cache: Path, stages: Stages = silent,
-    show: Show = lambda variants, float_validation: None, tell: Tell = lambda line: None,
+    show: Show = lambda variants, float_validation: None, tell: Say = lambda line: None,
 ) -> Exported:  # fmt: skip
     """Export the trained network of `run`, a run folder or a Keras file, to the model file `out`.
 
@@ -63,7 +62,7 @@ def export(
     gone, OutputError for a place that cannot be written to; then `out` stays as it was.
     """
     require_place(out)
-    device = device_table(config)
+    device = device_table(config, tell)
     trained = _opened(config, run, stages, tell)
     photos, unknowns = _Photos(trained, stages), _unknowns(config, trained, stages, tell)
     job = _Job(config, trained, photos, unknowns, out.stem, stages)
@@ -73,20 +72,22 @@ def export(
     found = make_variants(config, trained, device, cache, cache / WORK, stages, tell)
     variants = measure(found.made, photos.validation, reference, trained.labels, stages)
     show(variants, float_validation)
-    winner, finished = _chosen(job, found, variants, float_validation, tell)
+    winner, finished, choice = _chosen(job, found, variants, float_validation, tell)
     result = job.tested(found.made, variants, winner, finished)
     before = calibration.expected_calibration_error(result.before, result.truth)
     card = job.card(winner, finished, result.scores, result.float_test, before)
     size = write_model(out, finished.flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
     page = write_export_report(
-        trained.exports / out.stem, job.report(winner, finished, result, float_validation, found)
+        trained.exports / out.stem, job.report(winner, finished, result, float_validation, found, choice)
     )
-    for work in found.work:
-        shutil.rmtree(work, ignore_errors=True)
-    return Exported(out, size, winner.name, result.variants, float_validation, result.float_test, card, page)
+    _tidy(found, choice, tell)
+    return Exported(
+        out, size, winner.name, result.variants, float_validation, result.float_test, card, page, choice.missed,
+        choice.passed_over,
+    )  # fmt: skip
 
 
-def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Tell) -> FinishedRun:
+def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Say) -> FinishedRun:
     """The trained network, and what is going to be done with it told."""
     if is_keras_file(run):
         trained = open_keras(run, config.labels, config.photos, config.pixels, stages, tell)
@@ -95,8 +96,8 @@ def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Tell) -> Fini
             f"--labels {config.labels}: {run} is no Keras file, and a run knows its labels; leave out --labels"
         )
     else:
-        trained = open_run(run, config.photos)
-    if trained.why_fixed and config.plan.speed > 1:
+        trained = open_run(run, config.photos, tell)
+    if trained.why_fixed and "speed" in config.typed and config.plan.speed > 1:
         raise UsageError(
             f"{run}: can only be quantised ({trained.why_fixed}), which makes it no {config.plan.speed:g} times as "
             "fast as its int8 file; give --preset accurate, or --speed 0"
@@ -113,18 +114,39 @@ def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Tell) -> Fini
     return trained
 
 
+@dataclass(frozen=True)
+class _Choice:
+    """What is to be told of a choice."""
+
+    missed: tuple[str, ...]
+    passed_over: PassedOver | None
+
+
 def _chosen(
-    job: _Job, found: Variants, variants: list[Variant], float_scores: Scores, tell: Tell
-) -> tuple[Made, Finished]:
+    job: _Job, found: Variants, variants: list[Variant], float_scores: Scores, tell: Say
+) -> tuple[Made, Finished, _Choice]:
     try:
-        return job.chosen(found.made, variants, float_scores)
+        return job.chosen(found, variants, float_scores)
     except FloraError:
-        for work in filter(Path.exists, found.work):
-            tell(f"kept, and gone on with if the limits are changed: {work}")
+        _tell_kept(found, tell)
         raise
 
 
-def _unknowns(config: ExportConfig, run: FinishedRun, stages: Stages, tell: Tell) -> Unknowns | None:
+def _tidy(found: Variants, choice: _Choice, tell: Say) -> None:
+    """Remove what took minutes, unless a network that was taught may still be wanted."""
+    if choice.passed_over:
+        _tell_kept(found, tell)
+        return
+    for work in found.work:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _tell_kept(found: Variants, tell: Say) -> None:
+    for work in filter(Path.exists, found.work):
+        tell(f"kept, and gone on with if the limits are changed: {work}")
+
+
+def _unknowns(config: ExportConfig, run: FinishedRun, stages: Stages, tell: Say) -> Unknowns | None:
     if not config.unknown:
         return None
     sizes = {run.config.size, slim_size(run, config.plan)}
@@ -162,24 +184,74 @@ class _Job:
     name: str  # of the file, without its ending
     stages: Stages
 
-    def chosen(self, made: list[Made], variants: list[Variant], float_scores: Scores) -> tuple[Made, Finished]:
-        """The variant to write, finished. How large its file is shows only then; one that is too large has lost."""
-        plan, candidates = self.config.plan, {v.name: _candidate(v) for v in variants}
-        budget = Budget(float_scores.top1, plan.max_drop, plan.max_kb, plan.speed)
+    def chosen(
+        self, found: Variants, variants: list[Variant], float_scores: Scores
+    ) -> tuple[Made, Finished, _Choice]:
+        """The variant to write, finished. How large its file is shows only then; one that is too large has lost.
+
+        When nothing is within the limits, it is remembered what became of the slim network.
+        """
+        budget, candidates = self._budget(float_scores), {v.name: _candidate(v) for v in variants}
+        done: dict[str, Finished] = {}
+        try:
+            best = self._best(found, candidates, done, budget, float_scores)
+        except BudgetError:
+            self._remember(found, candidates, budget)
+            raise
+        missed = misses(best, budget)
+        other = passed_over(list(candidates.values()), best, budget) if missed else None
+        if other:
+            self._remember(found, candidates, budget)
+        why = f"loses {drop(other, budget):.2f} points, allowed are {budget.max_drop:g}" if other else ""
+        passed = PassedOver(other.name, why, remedy(other, budget)) if other else None
+        return found.find(best.name), done[best.name], _Choice(missed, passed)
+
+    def _best(
+        self, found: Variants, candidates: dict[str, Candidate], done: dict[str, Finished], budget: Budget,
+        float_scores: Scores,
+    ) -> Candidate:  # fmt: skip
+        """The choice, once the true size of its file is known; so is that of what a refusal says could be written."""
         while True:
-            best = choose(list(candidates.values()), budget)
-            winner = next(m for m in made if m.name == best.name)
-            finished = self.finished(winner)
-            stand_in = self.card(winner, finished, float_scores, float_scores, 0.0)
-            size = len(pack(finished.flatbuffer, stand_in)) + CARD_SLACK
-            if not plan.max_kb or size <= plan.max_kb * 1000:
-                return winner, finished
-            candidates[best.name] = replace(best, bytes=size)
+            try:
+                best = choose(list(candidates.values()), budget)
+            except BudgetError as refusal:
+                nearest, most = refusal.nearest, 1000 * (budget.max_kb or budget.aimed_kb)
+                if nearest is None or nearest.name in done or not 0 < most < nearest.bytes + MOST_ADDED:
+                    raise
+                try:
+                    candidates[nearest.name] = nearest = self._sized(found, nearest, done, float_scores)
+                except ModelError:  # it proves nothing, so no limits would have it written
+                    raise BudgetError(str(refusal)) from None
+                return choose([nearest], budget)  # refuses it with its size
+            if best.name in done:
+                return best
+            candidates[best.name] = self._sized(found, best, done, float_scores)
+
+    def _sized(
+        self, found: Variants, candidate: Candidate, done: dict[str, Finished], float_scores: Scores
+    ) -> Candidate:
+        """A candidate with the size of its file: its variant is finished for that."""
+        made = found.find(candidate.name)
+        finished = done[made.name] = self.finished(made)
+        stand_in = self.card(made, finished, float_scores, float_scores, 0.0)
+        return replace(candidate, bytes=len(pack(finished.flatbuffer, stand_in)) + CARD_SLACK)
+
+    def _budget(self, float_scores: Scores) -> Budget:
+        plan, typed = self.config.plan, self.config.typed
+        return Budget(
+            float_scores.top1, plan.max_drop, plan.max_kb if "max_kb" in typed else 0.0,
+            plan.speed if "speed" in typed else 0.0, plan.max_kb, plan.speed,
+        )  # fmt: skip
+
+    def _remember(self, found: Variants, candidates: Mapping[str, Candidate], budget: Budget) -> None:
+        for name in found.slim_names:
+            one = candidates[name]
+            found.remember(Judged(one.speed, one.bytes / 1000, drop(one, budget)))
 
     def finished(self, winner: Made) -> Finished:
         """Calibrated on validation photos, with threshold, golden cases and metadata."""
         config, run, train = self.config, self.run, self.run.members("train")
-        picked = finished_run.pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
+        picked = pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
         bar, steps = self.stages("reading training photos"), count(1)
         usual = run.views([train[i] for i in picked], bar, winner.size).pictures
         bar = self.stages("finishing")
@@ -221,8 +293,9 @@ class _Job:
         )  # fmt: skip
 
     def report(
-        self, winner: Made, finished: Finished, result: Tested, float_validation: Scores, found: Variants
-    ) -> ExportReport:
+        self, winner: Made, finished: Finished, result: Tested, float_validation: Scores, found: Variants,
+        choice: _Choice,
+    ) -> ExportReport:  # fmt: skip
         views, unknowns = self.photos.validation(winner.size), self.unknowns
         speeds = {variant.name: variant.speed for variant in result.variants}
         return ExportReport(
@@ -234,11 +307,13 @@ class _Job:
             unknown_note=unknowns.note if unknowns else "",
             golden=finished.golden,
             slimmed=[replace(one, measured_speed=speeds[one.name]) for one in found.slimmed],
+            facts=[("missed", line) for line in choice.missed],
         )  # fmt: skip
 
 
 def _candidate(variant: Variant) -> Candidate:
-    speed = variant.speed.value if variant.speed else 1.0
+    measured = variant.speed.value if variant.speed else 1.0
+    speed = measured if variant.foretold is None else variant.foretold
     return Candidate(
         variant.name, variant.is_integer, variant.validation.top1, variant.bytes, variant.gzip_bytes, speed
     )

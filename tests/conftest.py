@@ -4,6 +4,7 @@ FLORA_SHARED        folder with flower_photos/, keras/models/ and peers/
 FLORA_HEADLESS_ENV  Python of an environment with the wheel and only [headless]; likewise _WINDOW_ENV, _LEGACY_ENV
 FLORA_MEDIAPIPE_ENV Python of an environment with mediapipe, which needs the system's libEGL and libGLESv2
 FLORA_STRICT=1      every skip, whatever its cause, becomes a failure
+FLORA_FUZZ=1        damaged files are tried in the hundreds instead of dozens
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import shutil
 import subprocess
 from collections.abc import Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import pytest
 
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
 
+EMPTY_PNG = bytes.fromhex(  # one white pixel
+    "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+    "0000000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
+)
 AnyReport = TypeVar("AnyReport", pytest.TestReport, pytest.CollectReport)
 
 
@@ -51,6 +56,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FLORA_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are drawn up but not painted, which takes most of their time: for tests of what stands beside them."""
+
+    def paint_nothing(figure: object, file: IO[bytes], **how: object) -> None:
+        file.write(EMPTY_PNG)
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", paint_nothing)
 
 
 @pytest.fixture(scope="session")

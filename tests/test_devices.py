@@ -154,7 +154,7 @@ def test_an_installed_wheel_knows_flowers_with_no_model_named(
 @pytest.mark.timeout(900)  # it downloads 100 MB
 def test_a_bundle_installs_without_a_network_and_runs(golden_clip: tuple[Path, list[str]], tmp_path: Path) -> None:
     target = Target(f"3.{sys.version_info.minor}", platform.machine(), "headless")
-    bundle = make_bundle(target, tmp_path / "bundle", ROOT / "constraints.txt")
+    bundle = make_bundle(target, tmp_path / "bundle", ROOT / ".ci/constraints.txt")
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=bundle, check=True)
     python = tmp_path / "device" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "device"], check=True)

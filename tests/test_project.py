@@ -48,7 +48,8 @@ for name in names:
     try:
         importlib.import_module(name)
     except ImportError as error:
-        if not name.startswith("edge.sinks.web") or (error.name or "").partition(".")[0] != "aiohttp":  # of the extra [web]
+        is_extra = (error.name or "").partition(".")[0] == "aiohttp"  # [web]
+        if not is_extra or not name.startswith("edge.sinks.web"):
             raise
 print(len(names))
 """
@@ -143,7 +144,7 @@ def test_version_is_the_same_in_the_wheel_and_the_changelog(metadata: Message) -
 
 
 def test_constraints_name_versions_and_no_index() -> None:
-    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    lines = (ROOT / ".ci/constraints.txt").read_text("utf-8").splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
     assert pins
     assert [line for line in pins if not re.fullmatch(r"[\w.-]+==[\w.+!]+( ; python_version .+)?", line)] == []
@@ -179,24 +180,35 @@ def test_installed_wheel_imports_on_a_device_without_a_workstations_packages(
 # The tests themselves
 
 
-@pytest.mark.parametrize(("strict", "exit_code"), [("0", 0), ("1", 1)], ids=["usually", "strict"])
+SKIPPING = {
+    "inside": "def test_it(): pytest.skip('no camera')",
+    "mark": "@pytest.mark.skipif(True, reason='no camera')\ndef test_it(): ...",
+    "fixture": "def test_it(shared): ...",
+    "module": "pytest.importorskip('nonesuch')\ndef test_it(): ...",
+}
+
+
+@pytest.mark.parametrize("workers", [0, 2], ids=["one process", "two workers"])
 @pytest.mark.parametrize(
-    "skipping",
-    [
-        pytest.param("def test_it(): pytest.skip('no camera')", id="inside a test"),
-        pytest.param("@pytest.mark.skipif(True, reason='no camera')\ndef test_it(): ...", id="by a mark"),
-        pytest.param("def test_it(shared): ...", id="by a fixture"),
-        pytest.param("pytest.importorskip('nonesuch')\ndef test_it(): ...", id="a whole module"),
-    ],
+    ("strict", "exit_code", "counts"),
+    [("0", 0, {"passed": 1, "skipped": 4}), ("1", 1, {"passed": 1, "failed": 1, "error": 3})],
+    ids=["usually", "strict"],
 )
-def test_a_skip_is_a_failure_only_when_strict(skipping: str, strict: str, exit_code: int, tmp_path: Path) -> None:
+def test_a_skip_is_a_failure_only_when_strict(
+    strict: str, exit_code: int, counts: dict[str, int], workers: int, tmp_path: Path
+) -> None:
+    """However it skips; before a test has begun, a failure is called an error."""
     shutil.copy(ROOT / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "test_it.py").write_text(f"import pytest\n{skipping}\n")
+    for how, skipping in SKIPPING.items():
+        (tmp_path / f"test_{how}.py").write_text(f"import pytest\n{skipping}\n")
     (tmp_path / "test_other.py").write_text("def test_other(): ...\n")
-    command = [sys.executable, "-m", "pytest", "-q", "--continue-on-collection-errors", str(tmp_path)]
+    options = ("-q", "-n", str(workers), "--continue-on-collection-errors")
+    command = [sys.executable, "-m", "pytest", *options, str(tmp_path)]
     environment = os.environ | {"FLORA_STRICT": strict, "FLORA_SHARED": ""}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == exit_code, done.stdout
+    summary = done.stdout.splitlines()[-1].partition(" in ")[0]
+    found = {word.removesuffix("s"): int(number) for number, word in re.findall(r"(\d+) (\w+)", summary)}
+    assert (done.returncode, found) == (exit_code, counts), done.stdout
 
 
 # The tree

@@ -1,7 +1,7 @@
 """The whole road on real photos, in small: a head on frozen ImageNet features, exported, run live.
 
-The full training takes a quarter of an hour; its figures are in the README, and tests/drills/live_agreement.py checks
-its file.
+The full training takes a quarter of an hour; its figures are in export/FIGURES.md, and
+tests/drills/live_agreement.py checks its file.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
+from export.variants.choosing import AS_FAST
 from tests.drills.live_agreement import agreement, flora_labels, held_out
 from tests.road import PER_CLASS, Road, export
 
@@ -50,7 +51,7 @@ def test_live_answers_are_those_of_evaluate(road: Road, tmp_path: Path) -> None:
     assert shares["http"] >= 0.95
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 def test_a_first_look_at_a_slim_network_is_small_and_proves_itself(
     road: Road, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,7 +63,7 @@ def test_a_first_look_at_a_slim_network_is_small_and_proves_itself(
     assert "slim" in chosen["name"]
     assert chosen["size"] == 128
     assert slim.stat().st_size == exported["bytes"] <= 1_500_000
-    assert chosen["speed"]["value"] >= 2
+    assert chosen["speed"]["value"] >= AS_FAST * 2  # it was timed before it was taught: what is left is noise
     assert chosen["test"]["low"] > 2 / 5
     assert main(["inspect", str(slim), "--json"]) == 0
 

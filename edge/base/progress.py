@@ -2,28 +2,50 @@
 
 In:  bar(done, total, note), called as often as the work likes; any unit.
 Out: on a terminal one line redrawn in place, at most ten times a second, with elapsed and remaining time; elsewhere
-     (a file, a pipe, CI) one plain line at the start, at each quarter and at the end.
+     (a file, a pipe, CI) one plain line at the start, at each quarter and at the end. Where a Pulse is kept, nothing
+     is silent for long either: not what tells no steps of its own, nor what is between two bars.
 
-A bar never breaks the work that it reports on: when its stream is closed it falls silent.
+Work takes a `Bar`, or `Stages` if it has several steps, and knows nothing of where they are drawn: nowhere unless asked
+(`no_bar`, `silent`), else by `Progress` and `Bars`. A bar never breaks the work that it reports on: when its stream is
+closed it falls silent.
 """
 
 from __future__ import annotations
 
-import os
+import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TextIO
 
+from edge.base.streams import USUAL_COLUMNS, columns_of
+
 REDRAW_S = 0.1
 QUARTERS = 4
 BAR_CELLS = 24  # characters
-FALLBACK_COLUMNS = 80
+PULSE_S = 0.5
+QUIET_S = 4.0  # after which a pulse has a plain line written; on a terminal each pulse draws the line anew
+
+Bar = Callable[..., None]  # bar(done), bar(done, total) or bar(done, total, note)
+Stages = Callable[[str], Bar]  # opens a bar for a named stage
+Say = Callable[[str], None]  # takes a line for a person
+
+
+def no_bar(done: int, total: int | None = None, note: str = "") -> None:
+    """A bar that is drawn nowhere."""
+
+
+def silent(title: str) -> Bar:
+    """Stages whose bars are drawn nowhere."""
+    return no_bar
 
 
 class Progress:
-    """with Progress("reading photos", 3120) as bar: bar(done), or bar(done, total, note="daisy.jpg").
+    """A bar on a terminal or in a log.
+
+    with Progress("reading photos", 3120) as bar: bar(done), or bar(done, total, note="daisy.jpg").
 
     `total` may be 0 (not known) and may be given or corrected by any call. `unit="bytes"` counts in megabytes.
     """
@@ -40,34 +62,50 @@ class Progress:
         self._title, self._total, self._unit, self._clock = title, total, unit, clock
         self._stream = sys.stderr if stream is None else stream
         self._done, self._note = 0, ""
-        self._started_s = self._drawn_s = clock()
+        self._started_s = self._drawn_s = self._said_s = clock()
         self._first: tuple[int, float] | None = None  # a resumed job starts above 0: its rate counts from there
         self._quarter = -1  # the last quarter that a plain line has told
         self._is_silent = self._stream is None  # Python without a console has no stderr
         self._is_terminal = not self._is_silent and _is_terminal(self._stream)
         self._is_closed = False
+        self._lock = threading.RLock()  # of what a pulse writes in another thread
 
     def __call__(self, done: int, total: int | None = None, note: str = "") -> None:
-        self._done, self._note = done, note
-        if total is not None:
-            self._total = total
-        now_s = self._clock()
-        if self._first is None:
-            self._first = (done, now_s)
-        if self._is_terminal:
-            self._redraw(now_s)
-        else:
-            self._tell_quarter(now_s)
+        with self._lock:
+            self._done, self._note = done, note
+            if total is not None:
+                self._total = total
+            now_s = self._clock()
+            if self._first is None:
+                self._first = (done, now_s)
+            if self._is_terminal:
+                self._redraw(now_s)
+            else:
+                self._tell_quarter(now_s)
+
+    def beat(self) -> None:
+        """Say again how far the work is, if nothing was said for a while."""
+        with self._lock:
+            now_s = self._clock()
+            if self._is_closed or now_s - self._said_s < (PULSE_S if self._is_terminal else QUIET_S):
+                return
+            if self._is_terminal:
+                self._write("\r" + self._line(now_s))
+            elif self._first is None:  # no step of it is done yet
+                self._write(f"{self._title}: begun {_clock_text(now_s - self._started_s)} ago\n")
+            else:
+                self._write(self._plain(now_s))
 
     def close(self) -> None:
         """Draw the last state and end the line; a second call does nothing."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        if self._is_terminal:
-            self._write("\r" + self._line(self._clock()) + "\n")
-        elif self._quarter < QUARTERS:
-            self._write(self._plain(self._clock()))
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            if self._is_terminal:
+                self._write("\r" + self._line(self._clock()) + "\n")
+            elif self._quarter < QUARTERS:
+                self._write(self._plain(self._clock()))
 
     def __enter__(self) -> Progress:
         if self._is_terminal:
@@ -94,9 +132,9 @@ class Progress:
             self._write(self._plain(now_s))
 
     def _line(self, now_s: float) -> str:
-        columns = _columns(self._stream)
+        columns = columns_of(self._stream)
         parts = [self._title, self._count(), self._times(now_s), self._note]
-        if self._total > 0 and columns >= FALLBACK_COLUMNS:
+        if self._total > 0 and columns >= USUAL_COLUMNS:
             filled = min(BAR_CELLS, BAR_CELLS * self._done // self._total)
             parts.insert(1, "[" + "#" * filled + "." * (BAR_CELLS - filled) + "]")
         line = "  ".join(part for part in parts if part)
@@ -122,6 +160,7 @@ class Progress:
         return f"{elapsed}, {_clock_text((now_s - first_s) * left / gained)} left"
 
     def _write(self, text: str) -> None:
+        self._said_s = self._clock()
         if self._is_silent:
             return
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
@@ -139,13 +178,6 @@ def _is_terminal(stream: TextIO) -> bool:
         return False
 
 
-def _columns(stream: TextIO) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or FALLBACK_COLUMNS
-    except (OSError, ValueError):  # no file behind it, or closed
-        return FALLBACK_COLUMNS
-
-
 def _clock_text(seconds: float) -> str:
     minutes, rest = divmod(int(seconds + 0.5), 60)
     hours, minutes = divmod(minutes, 60)
@@ -153,28 +185,47 @@ def _clock_text(seconds: float) -> str:
 
 
 class Bars:
-    """One bar after another: `stages("reading photos")` closes the bar before and hands out the next.
+    """Stages drawn as one bar after another: `stages("reading photos")` closes the bar before and hands out the next.
 
     `tell` writes a line between bars. As a context manager it ends the last one.
     """
 
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = sys.stderr if stream is None else stream
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream, self._clock = sys.stderr if stream is None else stream, clock
         self._bar: Progress | None = None
+        self._told_s = self._said_s = clock()  # when the last line between bars was written, the second by a beat too
+        self._lock = threading.RLock()
 
     def __call__(self, title: str) -> Progress:
-        self.close()
-        self._bar = Progress(title, stream=self._stream)
-        return self._bar
+        with self._lock:
+            self.close()
+            self._bar = Progress(title, stream=self._stream, clock=self._clock)
+            return self._bar
 
     def tell(self, text: str) -> None:
-        self.close()
-        print(text, file=self._stream, flush=True)
+        with self._lock:
+            self.close()
+            print(text, file=self._stream, flush=True)
+            self._told_s = self._said_s = self._clock()
+
+    def beat(self) -> None:
+        """Say that the work goes on, if nothing was said for a while: for a Pulse."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.beat()
+                return
+            now_s = self._clock()
+            if now_s - self._said_s >= QUIET_S:
+                self._said_s = now_s
+                with contextlib.suppress(OSError, ValueError):  # closed by its reader
+                    print(f"still at work, {_clock_text(now_s - self._told_s)}", file=self._stream, flush=True)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
+                self._told_s = self._said_s = self._clock()
 
     def __enter__(self) -> Bars:
         return self
@@ -185,9 +236,23 @@ class Bars:
         self.close()
 
 
-Bar = Callable[..., None]  # (done, total, note)
-Stages = Callable[[str], Bar]  # opens a progress bar for a named stage
+class Pulse:
+    """Calls `beat` again and again, in a thread of its own, for as long as the context lasts."""
 
+    def __init__(self, beat: Callable[[], None], every_s: float = PULSE_S) -> None:
+        self._beat, self._every_s, self._ended = beat, every_s, threading.Event()
+        self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
 
-def silent(title: str) -> Bar:
-    return lambda done, total=0, note="": None
+    def _run(self) -> None:
+        while not self._ended.wait(self._every_s):
+            self._beat()
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()

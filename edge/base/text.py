@@ -1,4 +1,9 @@
-"""Words for a person: text from outside made fit for one line, and addresses without their secrets."""
+"""Words for a person: text from outside made fit for one line, and addresses without their secrets.
+
+In:  names of files, labels and messages from elsewhere, which may hold line breaks and what steers a terminal.
+Out: text that stays in its line. What cannot be printed is a "?" (`printable`) where the text is for the eye, and
+     written out as \\x1b (`escaped`) where a person may look for the thing by its name.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +18,26 @@ _SECRETS = re.compile(
 _PLAIN_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:\d{1,5})?")
 
 
+def printable(text: str) -> str:
+    """`text` with a "?" for each character that cannot be printed, so that it cannot steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def escaped(text: str) -> str:
+    """`text` with what cannot be printed written out: a line break is \\n, a byte that is no UTF-8 is \\udce9."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+def one_line(text: str, limit: int) -> str:
+    """All of `text` in one printable line, at most `limit` characters of it."""
+    return printable(" ".join(text.split()))[:limit]
+
+
 def shown_name(spec: str) -> str:
     """The name of a source as it may be shown and logged: one line, without user, password or key."""
-    text = "".join(character if character.isprintable() else "?" for character in spec)
+    text = printable(spec)
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
@@ -31,7 +53,7 @@ def _without_user(rest: str) -> str:
     return rest.rpartition("@")[2]  # a password with a slash in it ends what looks like the host
 
 
-def first_line(error: BaseException, limit: int = 160) -> str:
+def first_line(error: BaseException | str, limit: int = 160) -> str:
     """The start of an error's message, as fits in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:limit]
 

@@ -3,29 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.contract.rejection import UNKNOWN, Rejection, is_unknown
-
-Probabilities = NDArray[np.float32]
-
-
-class Answer(Protocol):
-    """What a classifier returns for one frame; `edge.contract.result.Result` is one."""
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-    @property
-    def probabilities(self) -> Probabilities: ...
-    @property
-    def geometry_ms(self) -> float: ...
-    @property
-    def invoke_ms(self) -> float: ...
-    @property
-    def rejection(self) -> Rejection | None: ...
+from edge.contract.rejection import UNKNOWN, is_unknown
+from edge.contract.result import Probabilities, Result, most_probable
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +16,9 @@ class Decision:
     source: str  # name of the source
     frame: int  # number of the frame in its source, from 0; gaps are frames that were dropped
     name: str  # name of the photo within its folder, else the name of the source
-    result: Answer  # the classifier's own answer, before smoothing
+    result: Result  # the classifier's own answer, before smoothing
     probabilities: Probabilities  # (num_classes,), after smoothing
-    index: int  # which label is held, after smoothing
+    index: int  # which label it is, after smoothing
     wait_ms: float  # spent waiting for the frame (decoding it, where the source is a file)
     age_ms: float  # from the capture of the frame to the answer
     is_held: bool = False  # nothing moved, so the answer is that of an earlier frame
@@ -50,7 +30,7 @@ class Decision:
 
     @property
     def label(self) -> str:
-        """The label held, even if it is too improbable to be believed."""
+        """The label, even if it is too improbable to be believed."""
         return self.result.labels[self.index]
 
     @property
@@ -59,7 +39,7 @@ class Decision:
 
     @property
     def is_unknown(self) -> bool:
-        """True if the smoothed probabilities are too unsure by the model's own rule, or the label held says so."""
+        """True if the smoothed probabilities are too unsure by the model's own rule, or the label says so."""
         return is_unknown(self.label, self.probabilities, self.result.rejection)
 
     @property
@@ -69,9 +49,8 @@ class Decision:
 
     @property
     def latency_ms(self) -> float:
-        return self.result.geometry_ms + self.result.invoke_ms
+        return self.result.latency_ms
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k most probable labels with their smoothed probabilities, best first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:k]
-        return [(self.result.labels[i], float(self.probabilities[i])) for i in order]
+        return most_probable(self.result.labels, self.probabilities, k)

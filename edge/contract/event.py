@@ -6,13 +6,15 @@ others say how the device is doing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from edge.base.formats import Lasting
+
 STARTED, STOPPED = "started", "stopped"
-SIGHTING_BEGAN, SIGHTING = "sighting_began", "sighting"  # one label is held; it was, from data["from"] to data["to"]
+SIGHTING_BEGAN, SIGHTING = "sighting_began", "sighting"  # one label is shown; it was, from data["from"] to data["to"]
 NO_PICTURE, PICTURE_BACK = "no_picture", "picture_back"  # data["seconds"] without one, data["reason"]
 REOPENING = "reopening"  # data["attempt"], data["reason"]
 OUTPUT_FAILED, OUTPUT_BACK = "output_failed", "output_back"  # data["output"], data["reason"] or data["lost"]
@@ -21,7 +23,7 @@ THROTTLED, COOL_AGAIN = "throttled", "cool_again"  # the board lowers its clock;
 
 
 @dataclass(frozen=True)
-class Event:
+class Event(Lasting):
     """One thing that happened."""
 
     kind: str  # one of the words above
@@ -35,6 +37,9 @@ class Event:
         return {"event": self.kind, "time": iso_utc(self.time), "epoch": round(self.time, 3), "text": self.text} | dict(
             self.data
         )
+
+
+Tell = Callable[[Event], None]  # whom to tell what happened
 
 
 def iso_utc(epoch_s: float) -> str:

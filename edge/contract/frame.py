@@ -1,4 +1,4 @@
-"""Frames, and the kinds of source that need no thread; `edge.sources.opening` opens the right one.
+"""Frames, what a source of them is, and the clocks that they are stamped by; `edge.sources.opening` opens sources.
 
 Out: `Frame`s, BGR uint8 (H, W, 3), each stamped with the second of its capture.
 
@@ -16,8 +16,8 @@ from typing import Any, Protocol
 from edge.picture.geometry import Picture
 from edge.picture.region import WHOLE, Roi
 
-Clock = Callable[[], float]
-Sleep = Callable[[float], object]
+Clock = Callable[[], float]  # seconds; where it is called `wall`, since the epoch
+Sleep = Callable[[float], object]  # for so many seconds
 
 
 @dataclass(frozen=True, eq=False)

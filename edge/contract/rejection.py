@@ -1,7 +1,7 @@
-"""An honest "unknown": a score that says how surely a picture shows a known class, and a threshold below it.
+"""An honest "unknown": how surely a picture shows a known class, and a threshold below which that is not enough.
 
 In:  probabilities (num_classes,) or (n, num_classes).
-Out: scores in 0 to 1, one a picture; higher is more surely known. Below the threshold the answer is "unknown".
+Out: a surety of 0 to 1 for each picture; higher is more surely known. Below the threshold the answer is "unknown".
 
 A class that is itself called "unknown" was taught with pictures of other things: its label is the same answer.
 """
@@ -9,35 +9,36 @@ A class that is itself called "unknown" was taught with pictures of other things
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.base.formats import Lasting, if_missing
 from edge.errors import UsageError
 
 UNKNOWN = "unknown"
 
 
-def score(name: str, probabilities: NDArray[Any]) -> NDArray[np.float64]:
-    """Scores (n,) of probabilities (n, num_classes), or one () of (num_classes,)."""
-    return _SCORES[name](np.asarray(probabilities, np.float64))
+def surety(name: str, probabilities: NDArray[Any]) -> NDArray[np.float64]:
+    """By the measure `name`, (n,) of probabilities (n, num_classes), or one () of (num_classes,)."""
+    return _SURETIES[name](np.asarray(probabilities, np.float64))
 
 
 @dataclass(frozen=True)
-class Rejection:
+class Rejection(Lasting):
     """When a picture is called unknown."""
 
-    score: str  # one of SCORES
-    threshold: float  # 0 to 1; a score below it is unknown
+    score: str = field(metadata=if_missing("probability"))  # the measure, one of SURETIES; "score" as the card has it
+    threshold: float  # 0 to 1; a picture of less surety is unknown
     coverage: float | None = None  # share of known photos that it was chosen to keep; None: set by hand
 
     def rejects(self, probabilities: NDArray[Any]) -> bool:
         """True if probabilities (num_classes,) are too unsure to name a class."""
         if self.score == PROBABILITY:  # without a detour: this is asked for each frame
             return float(probabilities.max()) < self.threshold
-        return float(score(self.score, probabilities)) < self.threshold
+        return float(surety(self.score, probabilities)) < self.threshold
 
 
 def is_unknown(label: str, probabilities: NDArray[Any], rejection: Rejection | None) -> bool:
@@ -46,7 +47,7 @@ def is_unknown(label: str, probabilities: NDArray[Any], rejection: Rejection | N
 
 
 def overridden(rejection: Rejection | None, threshold: float | None) -> Rejection | None:
-    """The model's own rule, or its score with a threshold given by hand. Raises UsageError unless 0 <= it <= 1."""
+    """The model's own rule, or its measure with a threshold given by hand. Raises UsageError unless 0 <= it <= 1."""
     if threshold is None:
         return rejection
     if not 0.0 <= threshold <= 1.0:
@@ -73,21 +74,21 @@ def _entropy(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 PROBABILITY = "probability"
-_SCORES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+_SURETIES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     PROBABILITY: _probability,
     "margin": _margin,
     "entropy": _entropy,
 }
-SCORES = tuple(_SCORES)
+SURETIES = tuple(_SURETIES)
 
 
-def known_scores(name: str, probabilities: ArrayLike, labels: Sequence[str]) -> NDArray[np.float64]:
-    """Scores (n,) of probabilities (n, K) by the score `name`, with a class called "unknown" taken at its word.
+def known_sureties(name: str, probabilities: ArrayLike, labels: Sequence[str]) -> NDArray[np.float64]:
+    """Sureties (n,) of probabilities (n, K) by the measure `name`, with a class called "unknown" taken at its word.
 
-    Where that class is the answer the score is -1 less what it would be: below every threshold, the surer the lower.
+    Where that class is the answer it is -1 less what it would be: below every threshold, the surer the lower.
     """
     answers = np.asarray(probabilities, np.float64)
-    scores = score(name, answers)
+    found = surety(name, answers)
     if UNKNOWN not in labels:
-        return scores
-    return np.where(answers.argmax(axis=1) == list(labels).index(UNKNOWN), -1.0 - scores, scores)
+        return found
+    return np.where(answers.argmax(axis=1) == list(labels).index(UNKNOWN), -1.0 - found, found)

@@ -1,4 +1,8 @@
-"""What a classifier answers to one picture, and what a classifier is."""
+"""What a classifier answers to one picture, and what a classifier is.
+
+In:  a picture BGR uint8 (H, W, 3).
+Out: Result, with probabilities float32 (num_classes,) in the order of its labels.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.rejection import UNKNOWN, Rejection, is_unknown
+from edge.picture.geometry import Picture
+
+Probabilities = NDArray[np.float32]  # (num_classes,)
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
@@ -16,11 +23,11 @@ class Result:
     """The answer for one frame. Times are in milliseconds."""
 
     labels: tuple[str, ...]
-    probabilities: NDArray[np.float32]  # (num_classes,)
+    probabilities: Probabilities
     geometry_ms: float
     invoke_ms: float
     rejection: Rejection | None = None  # when the answer is "unknown"; None: never
-    evidence: NDArray[np.float32] | None = None  # (h, w, num_classes): where the answer comes from
+    evidence: NDArray[np.float32] | None = None  # (h, w, num_classes): where the answer comes from; None: not told
 
     @property
     def label(self) -> str:
@@ -36,28 +43,51 @@ class Result:
         return is_unknown(self.label, self.probabilities, self.rejection)
 
     @property
+    def shown(self) -> str:
+        """The word for a person: the label, or "unknown"."""
+        return UNKNOWN if self.is_unknown else self.label
+
+    @property
     def latency_ms(self) -> float:
         """From frame to answer: geometry and invoke."""
         return self.geometry_ms + self.invoke_ms
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The k most probable labels, most probable first."""
-        order = np.argsort(-self.probabilities, kind="stable")[:k]
-        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+        return most_probable(self.labels, self.probabilities, k)
+
+
+def most_probable(labels: tuple[str, ...], probabilities: Probabilities, k: int) -> list[tuple[str, float]]:
+    """The k most probable labels with their probabilities, most probable first."""
+    order = np.argsort(-probabilities, kind="stable")[:k]
+    return [(labels[i], float(probabilities[i])) for i in order]
 
 
 class PictureClassifier(Protocol):
-    """What `predict`, `evaluate` and `run` need of a model, whatever its kind."""
+    """A model of whatever kind, opened: all that the verbs and the live loop need of one."""
 
     @property
-    def name(self) -> str: ...
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-    @property
-    def size(self) -> int: ...
-    def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result: ...
+    def name(self) -> str:
+        """Of its file or folder."""
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """In the order of the probabilities."""
 
-def answer(result: Result) -> str:
-    """The label a person is shown: "unknown" is an answer."""
-    return UNKNOWN if result.is_unknown else result.label
+    @property
+    def size(self) -> int:
+        """Pixels of its input each way."""
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is taken on trust of it, a line each."""
+
+    @property
+    def manifest_sha256(self) -> str | None:
+        """Of the list of photos that it was made from; None: it does not tell."""
+
+    def __call__(self, frame_bgr: Picture, /) -> Result:
+        """Classify one frame. Raises PhotoError for what is none."""
+
+    def require_right_answers(self) -> None:
+        """Raise ModelError where it can tell that it answers wrongly on this device."""

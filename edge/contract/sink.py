@@ -4,18 +4,23 @@ In:  a Decision and the Frame that it is about; Events.
 Out: whatever the sink makes of them. A sink that cannot write raises OutputError, or BrokenPipeError where its reader
      has gone on purpose (`flora run … | head`), which is no failure.
 
-From a camera or a stream each sink is served by a thread of its own (edge/sinks/threads.py), so that one that is slow or
-dead never holds the loop; `backlog` says how many decisions may wait for it. All calls to one sink come from one
+From a camera or a stream each sink is served by a thread of its own (edge/sinks/threads.py), so that one that is slow
+or dead never holds the loop; `backlog` says how many decisions may wait for it. All calls to one sink come from one
 thread. After an OutputError the same call is made again later: a sink must not have done half of it.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 from edge.contract.decision import Decision
-from edge.contract.event import Event
-from edge.contract.frame import Frame
+from edge.contract.event import Event, Tell
+from edge.contract.frame import Frame, Source
+from edge.contract.health import Health
+from edge.contract.result import PictureClassifier
 
 NEWEST, ALL = 1, 10_000  # a backlog: only the newest decision matters; none may be lost in a bad minute
 
@@ -32,3 +37,27 @@ class Sink(Protocol):
     def tell(self, event: Event) -> None: ...
 
     def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a sink may need to know of the run that it serves, when it is opened."""
+
+    classifier: PictureClassifier  # its labels change when another model takes over
+    model: Path  # its file or folder
+    source: Source
+    settings: Mapping[str, Any]  # as given: smoothing_s, hysteresis, threshold, roi ...
+    created: float  # seconds since the epoch
+    health: Callable[[], Health]
+    tell: Tell
+    lost: Callable[[str], int]  # decisions that the sink of that name did not get
+    others: tuple[Sink, ...] = ()  # those that were opened before
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A sink that is open, and what a person is told of it."""
+
+    sink: Sink
+    page: str | None = None  # the address where its page is
+    wrote: str | None = None  # the file or folder, as it was named, that is there once the run has ended well

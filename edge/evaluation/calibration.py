@@ -1,7 +1,7 @@
-"""How far a calibration error can be trusted: intervals by resampling photos, the error that luck alone makes, folds.
+"""How far a calibration error can be trusted: intervals by resampling photos, the error that luck alone makes.
 
-In:  confidence (n,), the highest probability of each photo in 0..1, and is_right (n,) bool; `metrics.confidences`
-     makes both from probabilities (n, K) and truth (n,). Folds may differ in their classes: only these two are pooled.
+In:  confidence (n,), the highest probability of each photo in 0..1, and is_right (n,) bool; `confidences`
+     makes both from probabilities (n, K) and truth (n,).
 Out: expected calibration errors (ECE) in 0..1. Every draw is seeded: the same photos give the same figures.
 
 The ECE of a sample is too large: each bin's gap is taken without its sign, so chance never cancels. On 550 photos a
@@ -13,7 +13,7 @@ errors of 0.005 to 0.05 on 200 to 3700 photos it held the true value 84 to 95 ti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,24 +22,8 @@ from edge.base.intervals import Interval
 
 BINS, DRAWS = 15, 2000
 TAILS = (0.025, 0.975)
-Fold = tuple[ArrayLike, ArrayLike]  # probabilities (n, K), truth (n,)
 Photos = tuple[ArrayLike, ArrayLike]  # confidence (n,), is_right (n,)
 Resample = Callable[[NDArray[np.int64]], float]
-
-
-def pooled(folds: Sequence[Fold]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Confidences and rightness of all photos of at least one fold together, each judged by its own fold's model.
-
-    The ECE of the pool is one error over all photos, not a mean over folds, which would add the luck of each.
-    """
-    parts = [confidences(probabilities, truth) for probabilities, truth in folds]
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
-
-
-def calibration_error(confidence: ArrayLike, is_right: ArrayLike, bins: int = BINS) -> float:
-    """Sum over bins of |right answers - sum of confidences|, over n (Guo et al. 2017, ICML, eq. 3)."""
-    number, gap = _gaps(confidence, is_right, bins)
-    return _error(number, gap, bins)
 
 
 def error_interval(
@@ -91,6 +75,7 @@ def _gaps(confidence: ArrayLike, is_right: ArrayLike, bins: int) -> tuple[NDArra
 
 
 def _error(number: NDArray[np.int64], gap: NDArray[np.float64], bins: int) -> float:
+    """Sum over bins of |right answers - sum of confidences|, over n."""
     return float(np.abs(np.bincount(number, gap, bins)).sum() / len(gap))
 
 
@@ -101,17 +86,16 @@ def _basic(statistic: Resample, n: int, draws: int, seed: int) -> Interval:
     return Interval(value, float(2 * value - high), float(2 * value - low))
 
 
-def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = 15) -> float:
+def expected_calibration_error(probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS) -> float:
     """Mean gap between confidence (highest probability) and accuracy (Guo et al. 2017, ICML, eq. 3).
 
     The photos fall into equal-width bins of confidence ((m-1)/M, m/M]; sum of |bin|/n * |accuracy - confidence|.
     """
-    edges = reliability(probabilities, truth, bins)
-    total = sum(count for _, _, count in edges)
-    return sum(count * abs(accuracy - confidence) for confidence, accuracy, count in edges) / total
+    confidence, is_right = confidences(probabilities, truth)
+    return _error(confidence_bins(confidence, bins), is_right - confidence, bins)
 
 
-def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = 15) -> tuple[tuple[float, float, int], ...]:
+def reliability(probabilities: ArrayLike, truth: ArrayLike, bins: int = BINS) -> tuple[tuple[float, float, int], ...]:
     """(mean confidence, accuracy, photos) of each bin of confidence that holds a photo, lowest first."""
     confidence, is_right = confidences(probabilities, truth)
     bin_of = confidence_bins(confidence, bins)
@@ -125,7 +109,7 @@ def confidences(probabilities: ArrayLike, truth: ArrayLike) -> tuple[NDArray[np.
     return answers.max(axis=1), answers.argmax(axis=1) == classes
 
 
-def confidence_bins(confidence: NDArray[np.float64], bins: int = 15) -> NDArray[np.int64]:
+def confidence_bins(confidence: NDArray[np.float64], bins: int = BINS) -> NDArray[np.int64]:
     """Numbers (n,), from 0, of the equal-width bins ((m-1)/M, m/M] that confidences (n,) in 0..1 fall into."""
     return np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
 

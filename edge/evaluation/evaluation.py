@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base.formats import plain
 from edge.base.intervals import Interval, share
-from edge.contract.rejection import PROBABILITY, UNKNOWN, Rejection, is_unknown, known_scores
+from edge.contract.rejection import PROBABILITY, UNKNOWN, Rejection, is_unknown, known_sureties
 from edge.contract.result import PictureClassifier, Result
 from edge.evaluation import accuracy
 from edge.evaluation.accuracy import Scores
 from edge.evaluation.held_out import Read
-from edge.evaluation.unknowns import Answered, Detected, answered, detected
+from edge.evaluation.unknowns import Coverage, Detected, coverage_of, detected
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
@@ -44,10 +45,10 @@ class Answers:
         return self.rejection is not None or UNKNOWN in self.labels
 
     @property
-    def scores(self) -> NDArray[np.float64]:
+    def sureties(self) -> NDArray[np.float64]:
         """How surely each picture shows a known class (n,); the highest probability for a model without a rule."""
         name = self.rejection.score if self.rejection else PROBABILITY
-        return known_scores(name, self.probabilities, self.labels)
+        return known_sureties(name, self.probabilities, self.labels)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Evaluation:
 
     scores: Scores
     rejection: Rejection | None
-    answered: Answered | None  # None: the model never says "unknown"
+    answered: Coverage | None  # None: the model never says "unknown"
     unknown_class: Interval | None  # share of the class "unknown" that was called so; None: no photos of it
     unknown: Detected | None  # None: no pictures of unknown things were given
 
@@ -73,7 +74,7 @@ class Evaluation:
         """Plain dicts, lists, numbers and None, for `json.dumps`."""
         return {
             **self.scores.to_json(),
-            "rejection": asdict(self.rejection) if self.rejection else None,
+            "rejection": plain(self.rejection),
             "answered": asdict(self.answered) if self.answered else None,
             "unknown_class": asdict(self.unknown_class) if self.unknown_class else None,
             "unknown": asdict(self.unknown) if self.unknown else None,
@@ -144,7 +145,7 @@ def evaluate(truth: NDArray[np.int64], known: Answers, unknown: Answers | None =
     return Evaluation(
         accuracy.score(truth, known.probabilities, known.labels),
         known.rejection,
-        answered(called[is_known], is_right[is_known]) if known.can_reject and is_known.any() else None,
+        coverage_of(called[is_known], is_right[is_known]) if known.can_reject and is_known.any() else None,
         share(int(taught.sum()), len(taught)) if len(taught) else None,
         _detected(known, is_known, unknown) if unknown is not None and is_known.any() else None,
     )
@@ -152,7 +153,7 @@ def evaluate(truth: NDArray[np.int64], known: Answers, unknown: Answers | None =
 
 def _detected(known: Answers, is_known: NDArray[np.bool_], unknown: Answers) -> Detected:
     called = unknown.is_unknown if unknown.can_reject else None
-    return detected(called, known.scores[is_known], unknown.scores)
+    return detected(called, known.sureties[is_known], unknown.sureties)
 
 
 def _answers(results: list[Result]) -> Answers:

@@ -1,7 +1,7 @@
 """Which pictures a model is measured on: a run's held-out photos, a folder of class folders, or unknown things.
 
 In:  a run folder with manifest.csv and config.json, or a folder of pictures.
-Out: `Held`, a list of files with their labels; then one `Read` picture after another, BGR uint8 (H, W, 3).
+Out: `HeldOut`, a list of files with their labels; then one `Read` picture after another, BGR uint8 (H, W, 3).
 
 Photos that a model was trained or chosen on prove nothing: they are known by the hash of their bytes and left out.
 What a person should hear of goes to the callback `tell`, one line each.
@@ -11,23 +11,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge.base.progress import Bar, Say
 from edge.base.text import first_line
 from edge.contract.rejection import UNKNOWN
 from edge.errors import ModelError, PhotoError
+from edge.photos import run_folder
 from edge.photos.damage import checked_photo
 from edge.photos.folders import labelled_files, photo_paths
 from edge.photos.manifest import manifest_hash, read_manifest
 from edge.picture.geometry import Picture
 
-Tell = Callable[[str], None]
-
 
 @dataclass(frozen=True)
-class Held:
+class HeldOut:
     """The pictures to measure on, and their labels."""
 
     paths: tuple[Path, ...]
@@ -48,17 +48,17 @@ class Read:
     frame: Picture
 
 
-def from_run(folder: Path, split: str, moved: str | None = None) -> Held:
+def from_run(folder: Path, split: str, moved: str | None = None) -> HeldOut:
     """One split of a run's photos; `moved` says where they are now. Raises ModelError or PhotoError."""
-    photos = read_manifest(folder / "manifest.csv")
+    photos = read_manifest(folder / run_folder.MANIFEST)
     members = [photo for photo in photos if photo.split == split]
     if not members:
-        raise ModelError(f"{folder / 'manifest.csv'}: lists no {split} photos; train again with: flora train")
-    root = Path(moved) if moved else _photos_of(folder / "config.json")
+        raise ModelError(f"{folder / run_folder.MANIFEST}: lists no {split} photos; train again with: flora train")
+    root = Path(moved) if moved else _photos_of(folder / run_folder.CONFIG)
     missing = next((photo.path for photo in members if not (root / photo.path).exists()), None)
     if missing:
         raise PhotoError(f"{root / missing}: a photo of the run is gone; if the folder has moved give --photos FOLDER")
-    return Held(
+    return HeldOut(
         tuple(root / photo.path for photo in members),
         tuple(photo.label for photo in members),
         f"{split} photos of {folder}",
@@ -67,23 +67,23 @@ def from_run(folder: Path, split: str, moved: str | None = None) -> Held:
     )
 
 
-def from_folder(folder: Path, tell: Tell) -> Held:
+def from_folder(folder: Path, tell: Say) -> HeldOut:
     """Every file of a folder of class folders. Raises PhotoError."""
     files, left_out = labelled_files(folder)
     for entry in left_out:
         tell(f"left out {entry.path}: {entry.reason}")
     if not files:
         raise PhotoError(f"{folder}: its class folders hold no photos; expected JPEG, PNG, BMP or WebP files")
-    return Held(tuple(path for path, _ in files), tuple(label for _, label in files), f"photos of {folder}")
+    return HeldOut(tuple(path for path, _ in files), tuple(label for _, label in files), f"photos of {folder}")
 
 
-def of_unknown_things(folder: Path) -> Held:
+def of_unknown_things(folder: Path) -> HeldOut:
     """Every picture below a folder, however deep. Raises PhotoError."""
     if not folder.is_dir():
         fault = "not a folder" if folder.exists() else "no such folder"
         raise PhotoError(f"{folder}: {fault}; expected a folder of pictures that show none of the classes")
     paths = tuple(photo_paths(str(folder)))
-    return Held(
+    return HeldOut(
         paths,
         (UNKNOWN,) * len(paths),
         f"unknown pictures of {folder}",
@@ -91,7 +91,7 @@ def of_unknown_things(folder: Path) -> Held:
     )
 
 
-def pictures(held: Held, tell: Tell, bar: Callable[[int], None]) -> Iterator[Read]:
+def pictures(held: HeldOut, tell: Say, bar: Bar) -> Iterator[Read]:
     """Each picture that proves something, decoded. Raises PhotoError when that is none, or a run's photo is broken."""
     measured = seen = 0
     for number in range(len(held.paths)):
@@ -116,7 +116,7 @@ def _photos_of(config: Path) -> Path:
         ) from error
 
 
-def _read(held: Held, number: int, tell: Tell) -> Read | None:
+def _read(held: HeldOut, number: int, tell: Say) -> Read | None:
     """One picture; None for what is none in somebody's folder. A run's photos were checked: there it is an error."""
     path = held.paths[number]
     try:
@@ -132,7 +132,7 @@ def _read(held: Held, number: int, tell: Tell) -> Read | None:
     return Read(held.labels[number], sha256, frame)
 
 
-def _require_any(held: Held, measured: int, seen: int) -> None:
+def _require_any(held: HeldOut, measured: int, seen: int) -> None:
     if not measured and seen:
         raise PhotoError(f"all {seen} readable {held.what} are photos {held.seen_as}; expected others")
     if not measured:

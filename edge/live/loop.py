@@ -1,6 +1,6 @@
 """The live loop: read the newest frame, classify it, publish the decision, until something says stop.
 
-In:  a classifier (frame BGR uint8 (H, W, 3) -> Answer), a Source, any number of Sinks.
+In:  a classifier, a Source, any number of Sinks; the Hub that they tell what happens.
 Out: a LiveSummary: frames a second, p50/p95/p99 of each stage in milliseconds, what was seen and how it ended.
 
 However it ends, the source and every sink are closed. Sinks of a live source are served by threads of their own
@@ -16,38 +16,25 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import FrameType
-from typing import Protocol
 
 from edge.base.options import option
-from edge.contract.decision import Answer, Decision
-from edge.contract.event import COOL_AGAIN, NO_PICTURE, STARTED, STOPPED, THROTTLED, Event
-from edge.contract.frame import Frame, Source
-from edge.contract.health import Health, Vitals
+from edge.contract.decision import Decision
+from edge.contract.event import STARTED, STOPPED, Event
+from edge.contract.frame import Clock, Frame, Sleep, Source
+from edge.contract.health import Vitals
+from edge.contract.result import PictureClassifier
 from edge.contract.sink import Sink
 from edge.errors import FloraError, OutputError, UsageError
-from edge.live.monitor import LiveSummary, Monitor
-from edge.live.sightings import Sightings
+from edge.live.hub import Hub
+from edge.live.monitor import LiveSummary
+from edge.live.pace import Pace
 from edge.live.smoothing import Smoother
-from edge.picture.geometry import Picture
 from edge.picture.region import WHOLE, Roi
-from edge.sinks.threads import Outlets, first_error
+from edge.sinks.threads import first_error
 
-__all__ = ["Decision", "Live", "LiveConfig", "LiveSummary", "run_live", "stop_on_signals"]
-
-Clock = Callable[[], float]
-Sleep = Callable[[float], object]
 Gate = Callable[[Frame], bool]
 
 LIVE_SMOOTHING_S = 0.5
-SLEEP_SLICE_S = 0.05  # how soon a pause notices that it should stop
-VITALS_EVERY_S = 5.0
-THROTTLED_SHARE = 0.5  # of the time is spent working while the board lowers its clock, so that it can cool
-
-
-class Classify(Protocol):
-    """A frame in, an answer out; `edge.model.classifier.Classifier` is one."""
-
-    def __call__(self, frame_bgr: Picture, /) -> Answer: ...
 
 
 @dataclass(frozen=True)
@@ -81,7 +68,7 @@ class LiveConfig:
 
 
 def run_live(
-    classifier: Classify,
+    classifier: PictureClassifier,
     source: Source,
     sinks: Sequence[Sink],
     *,
@@ -93,118 +80,88 @@ def run_live(
     gate: Gate | None = None,
     in_step: bool = False,
 ) -> LiveSummary:
-    """One run of a Live that nobody needs to ask how it is doing."""
-    live = Live(config, stop=stop, clock=clock, sleep=sleep, wall=wall)
-    return live.run(classifier, source, sinks, gate=gate, in_step=in_step)
+    """One run, with a hub that nobody else needs."""
+    hub = Hub(stop=stop, clock=clock, wall=wall)
+    return Live(hub, classifier, source, sinks, config, gate=gate, in_step=in_step, sleep=sleep).run()
 
 
 class Live:
-    """One run of the loop. `tell` and `health` may be called from any thread, also before it runs.
-
-    A Live comes before its source and its sinks, since those need its `tell` and its `health`.
-    """
+    """One run of the loop; whoever has the hub can tell it things, and ask how it is doing, from any thread."""
 
     def __init__(
         self,
-        config: LiveConfig | None = None,
-        *,
-        stop: threading.Event | None = None,
-        clock: Clock = time.monotonic,
-        sleep: Sleep = time.sleep,
-        wall: Clock = time.time,
-        vitals: Callable[[], Vitals] = Vitals,
-    ) -> None:
-        """`clock` must be the source's; `vitals` reads how the machine is doing, every few seconds."""
-        self.config, self.stop = config or LiveConfig(), stop or threading.Event()
-        self._clock, self._sleep, self._wall, self._read_vitals = clock, sleep, wall, vitals
-        self._monitor = Monitor(clock, wall)
-        self._sightings = Sightings()
-        self._outlets = Outlets((), is_live=False, on_gone=self.stop.set)  # until it runs
-        self._source: Source | None = None
-        self._classifier: Classify = _nothing
-        self._gate: Gate | None = None
-        self._vitals_at = float("-inf")
-
-    def tell(self, event: Event) -> None:
-        """Pass on what happened; before the run has begun there is nobody to tell."""
-        self._monitor.note(event)
-        if event.kind == NO_PICTURE and not event.is_update:
-            self._tell_all(self._sightings.end())
-        self._outlets.tell(event)
-
-    def health(self) -> Health:
-        classifier, outputs = self._classifier, self._outlets.health()
-        return self._monitor.health(
-            getattr(classifier, "name", ""), getattr(classifier, "labels", ()), self._source, outputs
-        )
-
-    def lost(self, output: str) -> int:
-        """How many decisions the sink of that name did not get."""
-        found = self._outlets.health().get(output)
-        return found.lost if found else 0
-
-    def run(
-        self,
-        classifier: Classify,
+        hub: Hub,
+        classifier: PictureClassifier,
         source: Source,
         sinks: Sequence[Sink],
+        config: LiveConfig | None = None,
         *,
         gate: Gate | None = None,
         in_step: bool = False,
-    ) -> LiveSummary:
-        """Classify frames until the source ends, `config.frames` are done, or `stop` is set.
+        sleep: Sleep = time.sleep,
+        vitals: Callable[[], Vitals] = Vitals,
+    ) -> None:
+        """Where `gate` finds that nothing moved in a frame, the last answer holds.
+
+        `in_step` serves sinks as those of a file: for a replay, which is faster than they may be. `vitals` reads how
+        the machine is doing, every few seconds.
+        """
+        self._hub, self._classifier, self._source, self._sinks = hub, classifier, source, sinks
+        self._config, self._gate, self._in_step = config or LiveConfig(), gate, in_step
+        self._pace = Pace(hub, self._config.max_fps, tell=self._tell_if_live, read_vitals=vitals, sleep=sleep)
+
+    def run(self) -> LiveSummary:
+        """Classify frames until the source ends, `config.frames` are done, or the hub's `stop` is set. Call it once.
 
         A FloraError of the source ends the run and is returned in the summary, so that what was measured is not lost:
         whoever calls must look at `summary.error`. So does an error of a sink, where the source is a file; from a
-        live one the sink is tried again. A sink whose reader has gone (BrokenPipeError) just ends the run. Where
-        `gate` finds that nothing moved in a frame, the last answer holds. `in_step` serves sinks as those of a file:
-        for a replay, which is faster than they may be.
+        live one the sink is tried again. A sink whose reader has gone (BrokenPipeError) just ends the run.
         """
-        self._classifier, self._source, self._gate = classifier, source, gate
-        self._outlets = Outlets(sinks, is_live=source.is_live and not in_step, on_gone=self.stop.set, wall=self._wall)
+        hub, source = self._hub, self._source
+        hub.sinks.attach(self._sinks, in_threads=source.is_live and not self._in_step)
         errors: list[FloraError | None] = []
         with contextlib.ExitStack() as last:  # each of these is done, whatever becomes of the others
-            last.callback(lambda: errors.append(self._outlets.close()))
+            last.callback(lambda: errors.append(hub.sinks.close()))
             last.callback(lambda: errors.append(_closing_error(source)))
-            last.callback(self._monitor.end)
-            errors.append(self._publish(source))
-        return self._monitor.summary(source, self._outlets.health(), first_error(*errors))
+            last.callback(hub.monitor.end)
+            errors.append(self._publish())
+        return hub.monitor.summary(source, hub.sinks.health(), first_error(*errors))
 
-    def _publish(self, source: Source) -> FloraError | None:
+    def _publish(self) -> FloraError | None:
         """Everything between opening and closing; what ended it, if that is an error."""
         error: FloraError | None = None
-        self._tell_if_live(STARTED, f"watching {source.name}", source=source.name)
+        self._tell_if_live(STARTED, f"watching {self._source.name}", source=self._source.name)
         try:
-            for decision, frame in self._decisions(source):
-                self._outlets.show(decision, frame)
-                if source.is_live:
-                    self._tell_all(self._sightings.add(decision))
+            for decision, frame in self._decisions():
+                self._hub.sinks.show(decision, frame)
+                if self._source.is_live:
+                    self._hub.sight(decision)
         except FloraError as found:
             error = found
         except BrokenPipeError:
             return None
         except OSError as found:
             return OutputError(f"an output failed ({found.strerror or found}); the run has stopped")
-        self._tell_all(self._sightings.end())
-        text = f"stopped: {error}" if error else f"stopped after {self._monitor.frames} frames"
+        self._hub.end_sighting()
+        text = f"stopped: {error}" if error else f"stopped after {self._hub.monitor.frames} frames"
         self._tell_if_live(STOPPED, text, reason=error and str(error))
         return error
 
-    def _decisions(self, source: Source) -> Iterator[tuple[Decision, Frame]]:
-        smoother = Smoother(self._smoothing_s(source), self.config.hysteresis)
-        region, last, next_at = self.config.region, None, self._clock()
+    def _decisions(self) -> Iterator[tuple[Decision, Frame]]:
+        hub, region, clock = self._hub, self._config.region, self._hub.clock
+        smoother, last = Smoother(self._smoothing_s(), self._config.hysteresis), None
         while not self._is_over():
-            self._pause_until(next_at)
-            asked_at = self._clock()
-            frame = source.read(self.stop)
+            self._pace.pause()
+            asked_at = clock()
+            frame = self._source.read(hub.stop)
             if frame is None:
                 return
             frame = frame if region is WHOLE else replace(frame, roi=region)
-            read_at = self._clock()
+            read_at = clock()
             last = self._decide(frame, (read_at - asked_at) * 1000, smoother, last)
-            self._monitor.add(last, frame.captured_at)
+            hub.monitor.add(last, frame.captured_at)
             yield last, frame
-            next_at = asked_at + self._pace_s(self._clock() - read_at)
+            self._pace.note(asked_at, read_at)
 
     def _decide(self, frame: Frame, wait_ms: float, smoother: Smoother, last: Decision | None) -> Decision:
         is_held = self._gate is not None and self._gate(frame) and last is not None
@@ -213,55 +170,30 @@ class Live:
             smoother.reset()
         probabilities, index = smoother.update(result.probabilities, frame.captured_at)
         return Decision(
-            time=self._wall(),
-            source=self._source.name if self._source else "",
+            time=self._hub.wall(),
+            source=self._source.name,
             frame=frame.number,
             name=frame.name,
             result=result,
             probabilities=probabilities,
             index=index,
             wait_ms=wait_ms,
-            age_ms=(self._clock() - frame.captured_at) * 1000,
+            age_ms=(self._hub.clock() - frame.captured_at) * 1000,
             is_held=is_held,
         )
 
     def _is_over(self) -> bool:
-        return self.stop.is_set() or (self.config.frames is not None and self._monitor.frames >= self.config.frames)
+        most = self._config.frames
+        return self._hub.stop.is_set() or (most is not None and self._hub.monitor.frames >= most)
 
-    def _smoothing_s(self, source: Source) -> float:
-        if self.config.smoothing_s is not None:
-            return self.config.smoothing_s
-        return LIVE_SMOOTHING_S if source.is_live else 0.0
-
-    def _pace_s(self, worked_s: float) -> float:
-        """From one frame to the next: as --max-fps has it, and longer while the board is too hot."""
-        self._look_at_the_board()
-        least = 1 / self.config.max_fps if self.config.max_fps else 0.0
-        return max(least, worked_s / THROTTLED_SHARE) if self._monitor.vitals.is_throttled else least
-
-    def _look_at_the_board(self) -> None:
-        if self._clock() - self._vitals_at < VITALS_EVERY_S:
-            return
-        self._vitals_at = self._clock()
-        before, self._monitor.vitals = self._monitor.vitals, self._read_vitals()
-        is_throttled = self._monitor.vitals.is_throttled
-        if is_throttled and not before.is_throttled:
-            self._tell_if_live(THROTTLED, "the board lowers its clock; working half of the time until it is cool again")
-        elif before.is_throttled and not is_throttled:
-            self._tell_if_live(COOL_AGAIN, "the board is cool again")
-
-    def _pause_until(self, at: float) -> None:
-        # In slices of plain sleep: waiting on the event could deadlock with the signal handler that sets it.
-        while not self.stop.is_set() and (left_s := at - self._clock()) > 0:
-            self._sleep(min(left_s, SLEEP_SLICE_S))
-
-    def _tell_all(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._outlets.tell(event)
+    def _smoothing_s(self) -> float:
+        if self._config.smoothing_s is not None:
+            return self._config.smoothing_s
+        return LIVE_SMOOTHING_S if self._source.is_live else 0.0
 
     def _tell_if_live(self, kind: str, text: str, **data: object) -> None:
-        if self._source is not None and self._source.is_live:
-            self._outlets.tell(Event(kind, self._wall(), text, data))
+        if self._source.is_live:
+            self._hub.tell(Event(kind, self._hub.wall(), text, data))
 
 
 def _closing_error(source: Source) -> FloraError | None:
@@ -270,11 +202,6 @@ def _closing_error(source: Source) -> FloraError | None:
     except FloraError as error:
         return error
     return None
-
-
-def _nothing(frame_bgr: Picture) -> Answer:
-    """Stands for the classifier before there is one."""
-    raise AssertionError("asked before it ran")
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,9 @@ from edge.base.intervals import Percentiles, percentiles
 from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE as NO_PICTURE_EVENT
 from edge.contract.event import Event
-from edge.contract.frame import Source
+from edge.contract.frame import Clock, Source
 from edge.contract.health import LIVE, NO_PICTURE, STARTING, STOPPED, Health, OutputHealth, Vitals
+from edge.contract.result import PictureClassifier
 from edge.errors import FloraError
 
 WARM_UP_FRAMES = 1  # the first invoke also lays out memory: counted, but not timed
@@ -27,7 +28,6 @@ TIMED_FRAMES = 10_000  # the last so many are timed, so that months of running t
 STAGES = 4  # wait, geometry, invoke, age
 FPS_WINDOW_S = 5.0
 STABILITY_WINDOW_S, SHORTEST_FOR_STABILITY_S = 600.0, 10.0
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,8 @@ class Monitor:
         with self._lock:
             self._state = STOPPED
 
-    def health(
-        self, model: str, labels: Sequence[str], source: Source | None, outputs: Mapping[str, OutputHealth]
-    ) -> Health:  # fmt: skip
-        """A snapshot; `source` is None before there is one."""
+    def health(self, classifier: PictureClassifier, source: Source, outputs: Mapping[str, OutputHealth]) -> Health:
+        """A snapshot."""
         now = self._clock()
         with self._lock:
             times = self._times_ms[: self._timed].copy()
@@ -133,11 +131,11 @@ class Monitor:
             window = min(max(uptime, 1.0), STABILITY_WINDOW_S)
             changes = sum(now - at <= STABILITY_WINDOW_S for at in self._changed_at)
             return Health(
-                time=self._wall(), uptime_s=uptime, state=self._state, reason=self._reason or None, model=model,
-                labels=tuple(labels), source=source.name if source else "",
+                time=self._wall(), uptime_s=uptime, state=self._state, reason=self._reason or None,
+                model=classifier.name, labels=classifier.labels, source=source.name,
                 picture_age_s=None if self._captured_at is None else max(0.0, now - self._captured_at),
-                frames=self.frames, held=self._held, dropped=source.dropped if source else 0,
-                reopened=source.reopened if source else 0, fps=_rate(recent),
+                frames=self.frames, held=self._held, dropped=source.dropped,
+                reopened=source.reopened, fps=_rate(recent),
                 changes_per_minute=changes * 60 / window if self.frames else None,
                 wait_ms=wait, geometry_ms=geometry, invoke_ms=invoke, age_ms=age, outputs=outputs,
                 cpu_share=self.vitals.cpu_share, memory_mb=self.vitals.memory_mb,

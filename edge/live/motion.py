@@ -23,7 +23,7 @@ from edge.picture.geometry import Picture
 
 CELLS = 24  # each way
 SAMPLES = 10 * CELLS  # pixels each way that are looked at, so that the cost does not grow with the picture
-THRESHOLD = 8.0  # grey levels of 255; the noise and the flicker in tests/edge/live/test_motion.py change a cell by up to 5
+THRESHOLD = 8.0  # grey levels of 255; noise and flicker change a cell by up to 5 (tests/edge/live/test_motion.py)
 LONGEST_S = 5.0
 DARK = 16.0  # added to all levels, so that a ratio of dark cells is no ratio of noise
 BRIGHTNESS_SHARE = 0.25

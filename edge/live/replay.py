@@ -12,22 +12,34 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from edge.contract.decision import Answer, Decision
-from edge.contract.event import REOPENING, STARTED, STOPPED, Event
+from edge.base.formats import remark
+from edge.contract.decision import Decision
+from edge.contract.event import REOPENING, STARTED, STOPPED, Event, Tell
 from edge.contract.frame import Frame
+from edge.contract.result import PictureClassifier, Result
 from edge.contract.sink import ALL
 from edge.errors import PhotoError, SourceError, UsageError
-from edge.live.loop import Classify, LiveConfig
+from edge.live.loop import LiveConfig
+from edge.live.stand_in import StandIn
 from edge.photos.damage import read_whole
 from edge.picture.geometry import Picture, decode
-from edge.sinks.recording.journal import JOURNAL, Answered, Entry, Header, Lost, model_hash, parse_entry, parse_header
-
-Tell = Callable[[Event], None]
+from edge.sinks.recording.journal import (
+    JOURNAL,
+    Answered,
+    Entry,
+    Header,
+    Lost,
+    Strange,
+    model_hash,
+    parse_entry,
+    parse_header,
+    strange_fields,
+)
 
 EXPECTED = "expected a folder that flora run --record wrote"
 
@@ -47,19 +59,23 @@ def read_session(folder: str | Path) -> Session:
         header = parse_header(lines[0] if lines else "")
     except ValueError as error:
         raise SourceError(f"{journal}: {error}; {EXPECTED}") from error
-    entries = [_entry(journal, number, line) for number, line in enumerate(lines[1:], 2)]
+    found = [_entry(journal, number, line) for number, line in enumerate(lines[1:], 2)]
+    entries: list[Entry] = [entry for entry in found if not isinstance(entry, Strange)]
     kept = _without_torn_end(folder, entries, header.size)
     if not any(isinstance(entry, Answered) for entry in kept):
         raise SourceError(f"{folder}: holds no answer; {EXPECTED}, and that ran for a while")
-    return Session(folder, header, kept, cut=len(entries) - len(kept))
+    unknown = remark(journal, strange_fields(header, found))
+    return Session(folder, header, kept, cut=len(entries) - len(kept), unknown=unknown)
 
 
 class Session:
     """A recorded session. `clock`, `wall` and `gate` belong to the source that was asked for last."""
 
-    def __init__(self, folder: Path, header: Header, entries: Sequence[Entry], cut: int = 0) -> None:
+    def __init__(
+        self, folder: Path, header: Header, entries: Sequence[Entry], cut: int = 0, unknown: tuple[str, ...] = ()
+    ) -> None:
         self.folder, self.header = folder, header
-        self._entries, self._cut = entries, cut
+        self._entries, self._cut, self._unknown = entries, cut, unknown
         self._now, self._wall, self._answer_at = self._beginning()
         self._answer: Answered | None = None
 
@@ -104,7 +120,7 @@ class Session:
         """True where nothing had moved."""
         return self._answer is not None and self._answer.held
 
-    def timed(self, classifier: Classify) -> Timed:
+    def timed(self, classifier: PictureClassifier) -> Timed:
         """`classifier`, reporting the recorded times."""
         return Timed(classifier, self)
 
@@ -125,11 +141,11 @@ class Session:
         return f"recorded with {self.header.model} ({(recorded or 'no file')[:12]}); {model.name} answers anew"
 
     def damage(self) -> list[str]:
-        """What is missing, a line each."""
+        """What is missing, and what is not known, a line each."""
         lost = sum(entry.decisions for entry in self._entries if isinstance(entry, Lost))
         lines = [f"{self.folder}: {lost} decisions were not recorded; from there on the replay differs"] if lost else []
         cut = f"{self.folder}: left out {self._cut} entries at the end, whose pictures were not written whole"
-        return lines + [cut] * bool(self._cut)
+        return lines + [cut] * bool(self._cut) + list(self._unknown)
 
     @property
     def answer(self) -> Answered | None:
@@ -190,20 +206,18 @@ class ReplaySource:
             self._tell(event)
 
 
-class Timed:
+class Timed(StandIn):
     """A classifier that reports the recorded times in place of its own."""
 
-    def __init__(self, classifier: Classify, session: Session) -> None:
-        self.name: str = getattr(classifier, "name", "")
-        self.labels: tuple[str, ...] = getattr(classifier, "labels", ())
-        self._classifier, self._session = classifier, session
+    def __init__(self, classifier: PictureClassifier, session: Session) -> None:
+        super().__init__(classifier)
+        self._session = session
 
-    def __call__(self, frame_bgr: Picture, /) -> Answer:
-        result: Any = self._classifier(frame_bgr)
-        answer = self._session.answer
-        if answer is None:
-            return result  # type: ignore[no-any-return]
-        return replace(result, geometry_ms=answer.geometry_ms, invoke_ms=answer.invoke_ms)  # type: ignore[no-any-return]
+    def __call__(self, frame_bgr: Picture) -> Result:
+        result, recorded = super().__call__(frame_bgr), self._session.answer
+        if recorded is None:
+            return result
+        return replace(result, geometry_ms=recorded.geometry_ms, invoke_ms=recorded.invoke_ms)
 
 
 class Comparison:

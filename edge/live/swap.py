@@ -15,28 +15,22 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from edge.contract.event import MODEL_CHANGED, MODEL_REFUSED, Event
-from edge.contract.result import PictureClassifier, Result
+from edge.contract.event import MODEL_CHANGED, MODEL_REFUSED, Event, Tell
+from edge.contract.frame import Clock
+from edge.contract.result import PictureClassifier
 from edge.errors import FloraError, ModelError
+from edge.live.stand_in import StandIn
 
 EVERY_S = 2.0
 
 _Mark = tuple[int, int, int]
 
 
-class Provable(PictureClassifier, Protocol):
-    """A classifier that can tell whether it answers rightly here, as `edge.model.classifier.Classifier` can."""
-
-    def require_right_answers(self) -> None: ...
-
-
-class ModelWatch:
-    """Call it as the classifier that it stands for; `name`, `labels` and `size` are those of the one in use.
+class ModelWatch(StandIn):
+    """Call it as the classifier that it stands for; `name`, `labels` and all else are those of the one in use.
 
     `must_prove` False takes a new file without its golden cases, as --no-verify does. `start` begins to watch in a
     thread, `close` ends that; without a thread, `look` is one look.
@@ -45,35 +39,21 @@ class ModelWatch:
     def __init__(
         self,
         path: Path,
-        open_model: Callable[[], Provable],
+        open_model: Callable[[], PictureClassifier],
         current: PictureClassifier,
         *,
-        tell: Callable[[Event], None],
+        tell: Tell,
         must_prove: bool = True,
         every_s: float = EVERY_S,
-        wall: Callable[[], float] = time.time,
+        wall: Clock = time.time,
     ) -> None:
-        self._path, self._open, self._current, self._tell = path, open_model, current, tell
+        super().__init__(current)
+        self._path, self._open, self._tell = path, open_model, tell
         self._must_prove, self._every_s, self._wall = must_prove, every_s, wall
         self._settled = self._mark()  # of the file that was last opened, or refused
         self._changing: _Mark | None = None  # as the last look found it
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
-
-    @property
-    def name(self) -> str:
-        return self._current.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        return self._current.labels
-
-    @property
-    def size(self) -> int:
-        return self._current.size
-
-    def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
-        return self._current(frame_bgr)
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._watch, name=f"watch {self._path.name}", daemon=True)
@@ -122,7 +102,7 @@ class ModelWatch:
         changes = label_changes(before, new.labels)
         self._say(MODEL_CHANGED, f"{new.name} has a new file, now in use; {changes}", labels=list(new.labels))
 
-    def _proved(self) -> Provable:
+    def _proved(self) -> PictureClassifier:
         new = self._open()
         if self._must_prove:
             new.require_right_answers()

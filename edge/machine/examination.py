@@ -47,7 +47,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Patient:
+class Surroundings:
     """The machine as the examinations see it; tests bring their own."""
 
     board: Board = field(default_factory=Board)
@@ -59,26 +59,26 @@ class Patient:
     port: int = WEB_PORT
 
 
-def examine(patient: Patient | None = None, tick: Callable[[str], None] = lambda what: None) -> list[Finding]:
+def examine(here: Surroundings | None = None, tick: Callable[[str], None] = lambda what: None) -> list[Finding]:
     """Look at everything; `tick` is told what comes next."""
-    patient = patient or Patient()
+    here = here or Surroundings()
     tick("packages and cameras")
-    said = patient.ask({"opencv": "", "runtime": "", "colours": "", "cameras": ""})
+    said = here.ask({"opencv": "", "runtime": "", "colours": "", "cameras": ""})
     tick("the bundled model")
     usable = said["opencv"].problem is None and said["runtime"].problem is None
-    said |= patient.ask({"model": ""}) if usable else {}
+    said |= here.ask({"model": ""}) if usable else {}
     return [
         *_python(),
-        *_packages(patient, said),
+        *_packages(here, said),
         *_model(said.get("model")),
-        *_machine(patient.board),
-        *_heat(patient.board),
-        *_clock(patient),
-        *_disk(patient.folder),
-        *_cameras(patient.board, said["cameras"]),
-        *_display(patient.environment, said["opencv"]),
-        *_extras(patient),
-        *_port(patient.port),
+        *_machine(here.board),
+        *_heat(here.board),
+        *_clock(here),
+        *_disk(here.folder),
+        *_cameras(here.board, said["cameras"]),
+        *_display(here.environment, said["opencv"]),
+        *_extras(here),
+        *_port(here.port),
     ]
 
 
@@ -96,8 +96,8 @@ def _python() -> Iterator[Finding]:
         yield Finding("Python", OK, text)
 
 
-def _packages(patient: Patient, said: Mapping[str, Said]) -> Iterator[Finding]:
-    found = patient.installed(("numpy", LITERT, LEGACY))
+def _packages(here: Surroundings, said: Mapping[str, Said]) -> Iterator[Finding]:
+    found = here.installed(("numpy", LITERT, LEGACY))
     if "numpy" not in found:
         yield Finding("numpy", FAIL, "not installed", INSTALL)
     elif LEGACY in found and LITERT not in found and not found["numpy"].startswith("1."):
@@ -106,7 +106,7 @@ def _packages(patient: Patient, said: Mapping[str, Said]) -> Iterator[Finding]:
     else:
         yield Finding("numpy", OK, found["numpy"])
     yield from _runtime(said["runtime"])
-    yield from _opencv(patient, said["opencv"])
+    yield from _opencv(here, said["opencv"])
     if said["opencv"].problem is None:
         yield from _colours(said["colours"])
 
@@ -120,8 +120,8 @@ def _runtime(said: Said) -> Iterator[Finding]:
         yield Finding("runtime", OK, said.found["version"])
 
 
-def _opencv(patient: Patient, said: Said) -> Iterator[Finding]:
-    builds = patient.installed(OPENCV_BUILDS)
+def _opencv(here: Surroundings, said: Said) -> Iterator[Finding]:
+    builds = here.installed(OPENCV_BUILDS)
     if len(builds) > 1:
         text = f"{' and '.join(f'{name} {number}' for name, number in builds.items())} overwrite each other"
         yield Finding("OpenCV", FAIL, text, f"pip uninstall {' '.join(builds)}; then {ONE_EXTRA}")
@@ -194,9 +194,9 @@ def _heat(board: Board) -> Iterator[Finding]:
         yield Finding("heat", OK, text)
 
 
-def _clock(patient: Patient) -> Iterator[Finding]:
+def _clock(here: Surroundings) -> Iterator[Finding]:
     """A board without a battery starts in the past; files that were installed in the future tell."""
-    now, installed_at = patient.wall(), Path(__file__).stat().st_mtime
+    now, installed_at = here.wall(), Path(__file__).stat().st_mtime
     shown = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(now))
     if now < installed_at - TOLERANCE_S:
         yield Finding("clock", WARN, f"{shown} is before this was installed", "sudo timedatectl set-ntp true")
@@ -256,9 +256,9 @@ def _display(environment: Mapping[str, str], opencv: Said) -> Iterator[Finding]:
         yield Finding("display", OK, text, window)
 
 
-def _extras(patient: Patient) -> Iterator[Finding]:
+def _extras(here: Surroundings) -> Iterator[Finding]:
     for extra, (package, option) in EXTRAS.items():
-        found = patient.installed((package,))
+        found = here.installed((package,))
         if found:
             yield Finding(option, OK, f"{package} {found[package]}")
         else:

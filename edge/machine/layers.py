@@ -22,13 +22,15 @@ from typing import Any
 import numpy as np
 
 from edge.base.board import Board
+from edge.contract.frame import Clock
 from edge.errors import ModelError
 from edge.model.interpreter import loaded, runtime_version
 
 ARCHIVE = Path(__file__).parents[1] / "models" / "layers.zip"
 NETWORKS = "networks.json"  # its entry that says which layers each network has
 SUFFIX = ".tflite"
-FORMAT = "flora-layers-1"
+KIND, MAJOR = "flora-layers-", 1  # a reader refuses a table whose major number is newer
+FORMAT = f"{KIND}{MAJOR}"
 SECONDS, FEWEST_ROUNDS = 30.0, 20
 ALONE = 2 / 3  # of the time, for single layers
 QUIET = 10  # percentile of the rounds that counts: the least is a lucky cache, the median on a busy machine other work
@@ -102,7 +104,7 @@ def time_probes(
     tick: Callable[[int, int], None] = lambda done, total: None,
     *,
     seconds: float = SECONDS,
-    clock: Callable[[], float] = time.perf_counter,
+    clock: Clock = time.perf_counter,
 ) -> Timings:
     """Time the probes in turns for about so long, at least 20 rounds. Raises ModelError for one that does not load."""
     singles = {probe: _ready(content, probe.name) for probe, content in probes.items() if len(probe.layers) == 1}
@@ -121,7 +123,7 @@ def time_probes(
 def _timed(
     interpreters: Mapping[Probe, Any],
     seconds: float,
-    clock: Callable[[], float],
+    clock: Clock,
     tick: Callable[[int], None],
     *,
     warm: bool,

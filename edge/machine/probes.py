@@ -6,20 +6,16 @@ Out: for each what it found, plain JSON types, or one line that says why there i
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from edge.base import packages
+from edge.base import child, packages
 from edge.errors import DependencyError, FloraError
 
-CHILD = "import sys; sys.path[:] = sys.argv[3:]; from edge.machine.probes import main; main()"
 LONGEST_S = 60.0
 RED_BGR = (0, 0, 255)
 SIDE = 32  # pixels of the patch
@@ -46,34 +42,26 @@ def ask(questions: Mapping[str, str]) -> dict[str, Said]:
 
 
 def _ask_one(name: str, argument: str) -> Said:
-    command = [sys.executable, "-c", CHILD, name, argument, *sys.path]
     try:
-        child = subprocess.run(command, capture_output=True, timeout=LONGEST_S, check=False)
-    except subprocess.TimeoutExpired:
-        return Said(None, f"no answer within {LONGEST_S:.0f} s")
-    out, err = (stream.decode("utf-8", "replace").strip().splitlines() for stream in (child.stdout, child.stderr))
-    if child.returncode < 0:
-        return Said(None, f"it crashes (signal {-child.returncode})")
-    if child.returncode != 0 or not out:
-        return Said(None, (err or [f"exit code {child.returncode}"])[-1][:200])
-    answer: dict[str, Any] = json.loads(out[-1])  # what libraries print comes before
-    return Said(answer["found"], answer["problem"])
+        return Said(**child.ask(_found, name, argument, timeout_s=LONGEST_S))
+    except child.Unanswered as error:
+        return Said(None, str(error))
 
 
-def main() -> None:
-    """The child's whole life. What it did not foresee ends in a traceback, whose last line is told."""
-    name, argument = sys.argv[1:3]
+def _found(name: str, argument: str) -> dict[str, Any]:
+    """In the child."""
     try:
         said = Said(PROBES[name](argument))
     except FloraError as error:
         said = Said(None, str(error))
     except ImportError as error:
         said = Said(None, str(packages.unusable(error)))
-    sys.stdout.write("\n" + json.dumps(asdict(said)))
+    return asdict(said)
 
 
 def _opencv(_: str) -> Found:
-    cv2 = import_module("cv2")
+    import cv2
+
     backends = [cv2.videoio_registry.getBackendName(number) for number in cv2.videoio_registry.getStreamBackends()]
     gui = next((line.split(":")[1].strip() for line in cv2.getBuildInformation().splitlines() if "GUI:" in line), "")
     return {"version": cv2.__version__, "has_windows": gui not in {"", "NONE"}, "has_ffmpeg": "FFMPEG" in backends}
@@ -81,8 +69,12 @@ def _opencv(_: str) -> Found:
 
 def _colours(_: str) -> Found:
     """A red JPEG, decoded and made a model's input as a frame is: RGB, so red is first."""
-    cv2, numpy, geometry = (import_module(name) for name in ("cv2", "numpy", "edge.picture.geometry"))
-    patch = numpy.full((SIDE, SIDE, 3), RED_BGR, numpy.uint8)
+    import cv2
+    import numpy as np
+
+    from edge.picture import geometry
+
+    patch = np.full((SIDE, SIDE, 3), RED_BGR, np.uint8)
     jpeg = cv2.imencode(".jpg", patch)[1].tobytes()
     seen = geometry.model_input(geometry.decode(jpeg, "the patch"), SIDE // 2)
     red, green, blue = (round(float(level)) for level in seen.mean(axis=(0, 1)))
@@ -90,16 +82,22 @@ def _colours(_: str) -> Found:
 
 
 def _runtime(_: str) -> Found:
-    return {"version": import_module("edge.model.interpreter").runtime_version()}
+    from edge.model.interpreter import runtime_version
+
+    return {"version": runtime_version()}
 
 
 def _cameras(_: str) -> Found:
     """V4L2's; and the Pi's own ones where picamera2 is installed."""
-    found = [_camera(one) for one in import_module("edge.sources.camera").cameras()]
-    if "picamera2" in sys.modules or import_module("importlib.util").find_spec("picamera2") is None:
+    from edge.sources.camera import cameras
+
+    found = [_camera(one) for one in cameras()]
+    if find_spec("picamera2") is None:
         return {"cameras": found, "picamera": None}
+    from edge.sources.picamera import picameras
+
     try:
-        pi = [_camera(one) for one in import_module("edge.sources.picamera").picameras()]
+        pi = [_camera(one) for one in picameras()]
     except DependencyError as error:
         return {"cameras": found, "picamera": str(error)}
     return {"cameras": found + pi, "picamera": None}
@@ -114,15 +112,18 @@ def _camera(one: Any) -> Found:
 
 def _model(argument: str) -> Found:
     """The golden cases of a model file, "" is the bundled one, and how long an answer takes."""
-    classifier, benchmark = import_module("edge.model.classifier"), import_module("edge.machine.timing")
-    path = argument or str(classifier.bundled_model())
-    model = classifier.Classifier(path)
+    from edge.machine.timing import camera_jpeg, time_frames
+    from edge.model.classifier import Classifier, bundled_model
+    from edge.model.interpreter import default_threads
+
+    path = argument or str(bundled_model())
+    model = Classifier(path)
     verdicts = model.verify()
     trouble = model.trouble(verdicts)
-    counts = sorted({1, import_module("edge.model.interpreter").default_threads()})
-    jpeg = benchmark.camera_jpeg((640, 480))
+    counts = sorted({1, default_threads()})
+    jpeg = camera_jpeg((640, 480))
     steady = {} if trouble else {str(row.threads): row.total.p50 for row in
-                                 benchmark.time_frames([path], counts, jpeg, ROUNDS)}  # fmt: skip
+                                 time_frames([path], counts, jpeg, ROUNDS)}  # fmt: skip
     return {"name": Path(path).name, "cases": len(verdicts), "trouble": trouble, "ms_by_threads": steady}
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from edge.base.board import Board
 from edge.base.intervals import Percentiles, percentiles
+from edge.contract.frame import Clock, Sleep
 from edge.errors import UsageError
 
 PERIOD_S = 60.0
@@ -22,7 +23,6 @@ LONGEST_S = 7 * 86400
 UNITS_S = {"s": 1, "m": 60, "h": 3600}
 WARM_UP_FRAMES = 5
 
-Clock = Callable[[], float]
 Work = Callable[[bytes], Sequence[float]]
 
 
@@ -100,7 +100,7 @@ def soak(
     max_fps: float | None = None,
     board: Board | None = None,
     clock: Clock = time.perf_counter,
-    sleep: Callable[[float], object] = time.sleep,
+    sleep: Sleep = time.sleep,
 ) -> Iterator[Period]:
     """Work without a pause, or `max_fps` times a second; each period comes when it is over."""
     board = board or Board()
@@ -138,7 +138,7 @@ def read_duration(text: str) -> float:
     return seconds
 
 
-def _pause_until(at: float, clock: Clock, sleep: Callable[[float], object]) -> None:
+def _pause_until(at: float, clock: Clock, sleep: Sleep) -> None:
     if (left_s := at - clock()) > 0:
         sleep(left_s)
 

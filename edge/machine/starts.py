@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from edge.base import child
 from edge.base.board import Board
+from edge.base.files import write_atomically
 from edge.errors import ModelError
 from edge.machine.timing import WARM_UP, noise
 from edge.model.classifier import Classifier
+from edge.model.interpreter import Interpreter
 
-CHILD = "import sys; sys.path[:] = sys.argv[4:]; from edge.machine.starts import start; start()"
 LONGEST_START_S = 120.0
 
 
@@ -32,22 +35,40 @@ class Start:
 
 def fresh_start(model: str, size_wh: tuple[int, int]) -> Start:
     """Open a model and ask it, in a child process. Raises ModelError when that fails."""
-    command = [sys.executable, "-c", CHILD, model, *map(str, size_wh), *sys.path]
+    return Start(**_asked(model, _start, model, *map(str, size_wh)))
+
+
+def peak_mb(flatbuffer: bytes, name: str) -> float | None:
+    """Greatest resident memory, 1 MB = 1e6 bytes, of a fresh process that answers once, with one thread.
+
+    For a flatbuffer that has no card yet; None where the system does not tell. `name` is for the message of the
+    ModelError that is raised when it gives no answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        write_atomically(path, flatbuffer)
+        found: float | None = _asked(name, _peak, str(path))
+    return found
+
+
+def _asked(name: str, work: Callable[..., Any], *arguments: str) -> Any:
     try:
-        child = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_START_S, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise ModelError(f"{model}: no answer within {LONGEST_START_S:.0f} s in a fresh process") from error
-    if child.returncode != 0:
-        last = (child.stderr.strip().splitlines() or [f"exit code {child.returncode}"])[-1]
-        raise ModelError(f"{model}: does not start in a fresh process ({last:.200})")
-    return Start(**json.loads(child.stdout))
+        return child.ask(work, *arguments, timeout_s=LONGEST_START_S)
+    except child.TooLate as error:
+        raise ModelError(f"{name}: {error} in a fresh process; try again") from error
+    except child.Unanswered as error:
+        raise ModelError(
+            f"{name}: gives no answer in a fresh process ({error}); see what is wrong: flora doctor"
+        ) from error
 
 
-def start() -> None:
-    """The child's whole life."""
+# In the child.
+
+
+def _start(model: str, width: str, height: str) -> dict[str, Any]:
     board = Board()
-    model, size_wh, imports_mb = sys.argv[1], (int(sys.argv[2]), int(sys.argv[3])), board.memory_mb()
-    frame_bgr, stamps = noise(size_wh), [time.perf_counter()]
+    imports_mb = board.memory_mb()
+    frame_bgr, stamps = noise((int(width), int(height))), [time.perf_counter()]
     classify = Classifier(model, threads=1)
     stamps.append(time.perf_counter())
     for _ in range(WARM_UP):
@@ -55,5 +76,10 @@ def start() -> None:
         stamps.append(time.perf_counter())
     init_ms, first_ms, *others = np.diff(stamps) * 1e3
     warm_up_ms = float(np.mean([first_ms, *others]))
-    found = Start(float(init_ms), float(first_ms), warm_up_ms, board.peak_memory_mb(), imports_mb)
-    sys.stdout.write(json.dumps(found.__dict__))
+    return asdict(Start(float(init_ms), float(first_ms), warm_up_ms, board.peak_memory_mb(), imports_mb))
+
+
+def _peak(path: str) -> float | None:
+    interpreter = Interpreter(Path(path).read_bytes(), "the model", threads=1)
+    interpreter(noise((interpreter.size, interpreter.size)))
+    return Board().peak_memory_mb()

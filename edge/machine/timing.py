@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge.base.board import Board
 from edge.base.intervals import Interval, Percentiles, percentiles, ratio
 from edge.contract.decision import Decision
+from edge.contract.frame import Clock
 from edge.live.smoothing import Smoother
 from edge.model.classifier import Classifier
 from edge.model.interpreter import Interpreter
@@ -30,7 +31,6 @@ EVERY_COUNT = 8  # of threads, up to here; beyond it only the powers of two
 TIME_CONSTANT_S, MARGIN = 0.5, 0.1  # as from a camera
 JPEG_QUALITY = 85
 COARSE, GRAIN = 16, 12  # pixels between the colours of a scene, levels of the noise over it
-Clock = Callable[[], float]
 
 
 @dataclass(frozen=True)

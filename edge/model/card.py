@@ -2,7 +2,8 @@
 
 A model file is a flatbuffer followed by a zip (the TFLite convention for associated files) that holds
 `card.json` and `labels.txt`. The card says what the model expects, how good it is, where it comes from and which
-answers it gives to golden frames; its hashes tie it to the flatbuffer and to the labels.
+answers it gives to golden frames; its hashes tie it to the flatbuffer and to the labels. A card may have fewer fields
+than this, or more (edge/base/formats.py); it cannot be without `labels`, `input_size` and `sha256`.
 """
 
 from __future__ import annotations
@@ -10,71 +11,75 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from edge.base.formats import FIRST, Lasting, if_missing, plain, read_fields, require_readable
 from edge.base.text import first_line, is_plain_name
-from edge.contract.rejection import SCORES, Rejection
+from edge.contract.rejection import SURETIES, Rejection
 from edge.errors import ModelError
 from edge.model.golden import GoldenCase, cases_from
 from edge.picture import geometry
 from edge.tflite.archive import AGAIN, appended, halves
+from edge.tflite.flatbuffer import TFLITE
 
-FORMAT = 2
+FORMAT = 2  # a reader refuses one whose major number is newer
 CARD, LABELS = "card.json", "labels.txt"
 LARGEST_MODEL = 1 << 30  # bytes
 LARGEST_INPUT = 4096  # pixels
-IDENTIFIER = b"TFL3"  # bytes 4 to 8 of every TFLite flatbuffer
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Lasting):
     """Top-1 accuracy with its 95 % Wilson interval, on `photos` held-out photos that nothing was chosen by."""
 
     top1: float
-    low: float
-    high: float
-    photos: int
+    low: float = field(metadata=if_missing(0.0))
+    high: float = field(metadata=if_missing(1.0))
+    photos: int = field(metadata=if_missing(0))  # 0: not said
 
 
 @dataclass(frozen=True)
-class Calibration:
+class Calibration(Lasting):
     """How far probabilities can be believed: the expected calibration error (15 bins) on held-out photos."""
 
-    temperature: float  # that the logits are divided by, within the file
-    components: int  # of the subspace whose residual divides them too, picture by picture; 0: none
+    temperature: float = field(metadata=if_missing(1.0))  # that the logits are divided by, within the file
+    # of the subspace whose residual divides them too, picture by picture; 0: none
+    components: int = field(metadata=if_missing(0))
     ece_before: float  # with a temperature of 1 and no residual
     ece_after: float
-    photos: int
+    photos: int = field(metadata=if_missing(0))  # 0: not said
 
 
 @dataclass(frozen=True)
-class ModelCard:
+class ModelCard(Lasting):
     """What one model file says of itself. Written by export, read on the device."""
 
     labels: tuple[str, ...]  # in the order of the output
     input_size: int  # pixels, side of the square input
-    variant: str  # how it was made: "int8", "int8_pruned50", ...
+    variant: str = field(metadata=if_missing(""))  # how it was made: "int8", "int8_pruned50", ...
     sha256: str  # of the flatbuffer, without the zip
-    labels_sha256: str  # of labels.txt
-    accuracy: Accuracy | None  # of this file
-    float_accuracy: Accuracy | None  # of the network it was made from
-    calibration: Calibration | None
-    rejection: Rejection | None  # when the answer is "unknown"; None: never
-    golden: tuple[GoldenCase, ...]  # frames by formula, with the answers that a device must give
-    flatbuffer_bytes: int
-    multiply_adds: int  # of one answer
-    minimum_runtime: dict[str, str]  # package -> oldest version known to have every operator
-    manifest_sha256: str  # of the list of training photos
-    config_sha256: str  # of the training configuration
-    tools: dict[str, str]  # package -> version
-    created: str  # ISO 8601 date
-    licence: str
-    attribution: str
+    labels_sha256: str = field(metadata=if_missing(""))  # of labels.txt; empty: not said
+    accuracy: Accuracy | None = field(metadata=if_missing(None))  # of this file
+    float_accuracy: Accuracy | None = field(metadata=if_missing(None))  # of the network it was made from
+    calibration: Calibration | None = field(metadata=if_missing(None))
+    rejection: Rejection | None = field(metadata=if_missing(None))  # when the answer is "unknown"; None: never
+    # frames by formula, with the answers that a device must give
+    golden: tuple[GoldenCase, ...] = field(metadata=if_missing(()))
+    flatbuffer_bytes: int = field(metadata=if_missing(0))  # 0: not said
+    multiply_adds: int = field(metadata=if_missing(0))  # of one answer
+    # package -> oldest version known to have every operator
+    minimum_runtime: dict[str, str] = field(metadata=if_missing({}))
+    manifest_sha256: str = field(metadata=if_missing(""))  # of the list of training photos
+    config_sha256: str = field(metadata=if_missing(""))  # of the training configuration
+    tools: dict[str, str] = field(metadata=if_missing({}))  # package -> version
+    created: str = field(metadata=if_missing(""))  # ISO 8601 date
+    licence: str = field(metadata=if_missing(""))
+    attribution: str = field(metadata=if_missing(""))
     colour_order: str = "RGB"
-    geometry: str = geometry.RULE
-    format: int = FORMAT
+    geometry: str = geometry.RULE  # the first there was; a card that follows another must say so
+    format: int | str = FORMAT
 
 
 @dataclass(frozen=True)
@@ -94,7 +99,7 @@ def labels_text(labels: tuple[str, ...]) -> bytes:
 
 def pack(flatbuffer: bytes, card: ModelCard) -> bytes:
     """The bytes of a model file. Pack last: rewriting the flatbuffer drops the zip."""
-    text = json.dumps(asdict(card), separators=(",", ":"), sort_keys=True)
+    text = json.dumps(plain(card), separators=(",", ":"), sort_keys=True)
     return appended(flatbuffer, {CARD: text.encode(), LABELS: labels_text(card.labels)})
 
 
@@ -112,11 +117,11 @@ def read_model(path: str | Path) -> ModelFile:
             raise ModelError(f"{path}: the end of the file, with its card, is damaged or cut off; {AGAIN}")
         return ModelFile(path, flatbuffer, None, entries)
     card = _card(path, entries[CARD])
-    if _sha256(flatbuffer) != card.sha256 or len(flatbuffer) != card.flatbuffer_bytes:
+    if _sha256(flatbuffer) != card.sha256 or card.flatbuffer_bytes not in (0, len(flatbuffer)):
         raise ModelError(
             f"{path}: the card inside is of another model, or the file is damaged (sha256 differs); {AGAIN}"
         )
-    if entries.get(LABELS) != labels_text(card.labels) or _sha256(entries[LABELS]) != card.labels_sha256:
+    if entries.get(LABELS) != labels_text(card.labels) or card.labels_sha256 not in ("", _sha256(entries[LABELS])):
         raise ModelError(f"{path}: {LABELS} and the card inside disagree; {AGAIN}")
     return ModelFile(path, flatbuffer, card, entries)
 
@@ -139,47 +144,45 @@ def _read(path: Path) -> bytes:
         raise ModelError(f"{path}: no such file; {expected}") from None
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if data[4:8] != IDENTIFIER:
-        raise ModelError(f"{path}: not a TFLite model ({len(data)} bytes, no {IDENTIFIER.decode()} mark); {expected}")
+    if data[4:8] != TFLITE:
+        raise ModelError(f"{path}: not a TFLite model ({len(data)} bytes, no {TFLITE.decode()} mark); {expected}")
     return data
 
 
 def _card(path: Path, text: bytes) -> ModelCard:
     try:
         content = json.loads(text)
-        version = content["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: the card inside is not valid ({first_line(error)}); {AGAIN}") from error
-    if version != FORMAT:
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: the card inside is not valid (no JSON object); {AGAIN}")
+    try:
+        require_readable(content.get("format", FIRST), FORMAT)
+    except ValueError as error:
+        raise ModelError(f"{path}: its card {error} or export it again") from error
+    golden = content.get("golden", [])
+    try:
+        card = read_fields(ModelCard, content, golden=())
+    except ValueError as error:
+        raise ModelError(f"{path}: the card's {error}; {AGAIN}") from error
+    _require_possible(path, card)
+    return replace(card, golden=cases_from(golden, card.labels, str(path)))
+
+
+def _require_possible(path: Path, card: ModelCard) -> None:
+    """Raises ModelError for a value that no model of ours has, and for pictures by a rule that is not known."""
+    if card.geometry != geometry.RULE or card.colour_order != "RGB":
         raise ModelError(
-            f"{path}: its card is of format {version!r:.20}, this Flora reads format {FORMAT}; "
-            "update Flora or export it again"
-        )
-    strange = {field.name for field in fields(ModelCard)} ^ set(content)
-    if strange:
-        raise ModelError(
-            f"{path}: fields missing from or unknown in the card: {', '.join(sorted(strange))[:160]}; export it again"
-        )
-    if content["geometry"] != geometry.RULE or content["colour_order"] != "RGB":
-        raise ModelError(
-            f"{path}: it expects pictures by the rule {content['geometry']!r:.60} in {content['colour_order']!r:.20} "
+            f"{path}: it expects pictures by the rule {card.geometry!r:.60} in {card.colour_order!r:.20} "
             f"order; this Flora knows {geometry.RULE!r} in RGB; update Flora or export it again"
         )
-    return _built(path, content)
-
-
-def _built(path: Path, content: dict[str, Any]) -> ModelCard:
     for name, is_right, expected in _RULES:
-        _require(path, name, content[name], is_right, expected)
-    labels = tuple(content["labels"])
-    nested = {
-        "accuracy": _record(path, "accuracy", content["accuracy"], Accuracy, _is_number),
-        "float_accuracy": _record(path, "float_accuracy", content["float_accuracy"], Accuracy, _is_number),
-        "calibration": _record(path, "calibration", content["calibration"], Calibration, _is_number),
-        "rejection": _rejection(path, content["rejection"]),
-        "golden": cases_from(content["golden"], labels, str(path)),
-    }
-    return ModelCard(**{**content, **nested, "labels": labels})
+        _require(path, name, getattr(card, name), is_right, expected)
+    if card.rejection is not None:
+        score, threshold, coverage = card.rejection.score, card.rejection.threshold, card.rejection.coverage
+        _require(path, "rejection score", score, SURETIES.__contains__, f"one of {', '.join(SURETIES)}")
+        _require(path, "rejection threshold", threshold, _is_share, "0 to 1")
+        _require(path, "rejection coverage", coverage, lambda v: v is None or _is_share(v), "0 to 1, or null")
 
 
 def _require(path: Path, name: str, value: Any, is_right: Callable[[Any], bool], expected: str) -> None:
@@ -187,68 +190,22 @@ def _require(path: Path, name: str, value: Any, is_right: Callable[[Any], bool],
         raise ModelError(f"{path}: the card's {name} is {value!r:.80}; expected {expected}; {AGAIN}")
 
 
-Record = TypeVar("Record")
+def _is_share(value: float) -> bool:
+    return 0 <= value <= 1
 
 
-def _record(path: Path, name: str, content: Any, kind: type[Record], is_value: Callable[[Any], bool]) -> Record | None:
-    """A nested dataclass of numbers, or null."""
-    if content is None:
-        return None
-    expected = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if not isinstance(content, dict) or set(content) != expected or not all(map(is_value, content.values())):
-        raise ModelError(
-            f"{path}: the card's {name} is {content!r:.80}; expected numbers {', '.join(sorted(expected))}; {AGAIN}"
-        )
-    return kind(**content)
+def _is_count(value: int) -> bool:
+    return value >= 0
 
 
-def _rejection(path: Path, content: Any) -> Rejection | None:
-    found = _record(path, "rejection", content, Rejection, lambda value: True)
-    if found is not None:
-        _require(path, "rejection score", found.score, SCORES.__contains__, f"one of {', '.join(SCORES)}")
-        _require(path, "rejection threshold", found.threshold, _is_share, "0 to 1")
-        _require(path, "rejection coverage", found.coverage, lambda v: v is None or _is_share(v), "0 to 1, or null")
-    return found
+def _are_labels(labels: tuple[str, ...]) -> bool:
+    are_names = all(is_plain_name(label) and label.strip() != "" for label in labels)
+    return len(labels) > 1 and are_names and len(set(labels)) == len(labels)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < float("inf")
-
-
-def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_size(value: Any) -> bool:
-    return _is_count(value) and 0 < value <= LARGEST_INPUT
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _are_labels(value: Any) -> bool:
-    if not isinstance(value, list) or len(value) < 2:
-        return False
-    is_name = [isinstance(label, str) and is_plain_name(label) and label.strip() != "" for label in value]
-    return all(is_name) and len(set(value)) == len(value)
-
-
-def _are_versions(value: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(version, str) for version in value.values())
-
-
-_TEXTS = ("variant", "sha256", "labels_sha256", "manifest_sha256", "config_sha256", "created", "licence", "attribution")
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
     ("labels", _are_labels, "at least two different names"),
-    ("input_size", _is_size, f"pixels, 1 to {LARGEST_INPUT}"),
+    ("input_size", lambda value: 0 < value <= LARGEST_INPUT, f"pixels, 1 to {LARGEST_INPUT}"),
     ("flatbuffer_bytes", _is_count, "a number of bytes"),
     ("multiply_adds", _is_count, "a number, 0 or more"),
-    ("minimum_runtime", _are_versions, "packages with versions"),
-    ("tools", _are_versions, "packages with versions"),
-    *((name, _is_text, "text") for name in _TEXTS),
 )

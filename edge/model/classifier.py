@@ -7,20 +7,26 @@ Out: Result, with probabilities (num_classes,) in the order of `labels`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.base.formats import remarks_on
+from edge.contract.frame import Clock
 from edge.contract.rejection import overridden
-from edge.contract.result import Result
+from edge.contract.result import Probabilities, Result
 from edge.errors import ModelError, PhotoError
 from edge.model.card import ModelCard, ModelFile, read_model
-from edge.model.foreign import Stranger, meet, standard_labels
-from edge.model.interpreter import Interpreter, StrangerInterpreter
+from edge.model.interpreter import ForeignInterpreter, Interpreter
+from edge.model.metadata import standard_labels
 from edge.model.verify import Verdict, check, trouble
 from edge.picture import geometry
+from edge.picture.geometry import Picture
+
+if TYPE_CHECKING:
+    from edge.model.foreign import ForeignModel
 
 BUNDLED = Path(__file__).parents[1] / "models" / "flowers.tflite"
 
@@ -34,7 +40,7 @@ class Classifier:
         *,
         threads: int | None = None,
         threshold: float | None = None,
-        clock: Callable[[], float] = time.perf_counter,
+        clock: Clock = time.perf_counter,
     ) -> None:
         """`threshold` overrides the card's. Raises ModelError for a file that cannot be trusted to answer.
 
@@ -44,7 +50,7 @@ class Classifier:
         file = read_model(bundled_model() if model is None else model)
         self.name, self._path = file.path.name, str(file.path)
         self.card: ModelCard | None = file.card
-        self.stranger: Stranger | None = None
+        self.foreign: ForeignModel | None = None
         self.rejection = overridden(file.card.rejection if file.card else None, threshold)
         self._clock = clock
         if file.card:
@@ -52,13 +58,12 @@ class Classifier:
             self._interpreter = Interpreter(file.flatbuffer, self._path, threads=threads)
             _require_fit(file, file.card, self._interpreter)
         else:
-            self.stranger = meet(self._path, file.flatbuffer, file.entries)
-            self.labels = self.stranger.labels
-            _vet(file.flatbuffer, self._path)
-            self._interpreter = StrangerInterpreter(file.flatbuffer, self._path, self.stranger.border, threads=threads)
+            self.foreign = _tried_foreign(file)
+            self.labels = self.foreign.labels
+            self._interpreter = ForeignInterpreter(file.flatbuffer, self._path, self.foreign.border, threads=threads)
         self.size = self._interpreter.size
 
-    def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
+    def __call__(self, frame_bgr: Picture) -> Result:
         """Classify one BGR uint8 frame (H, W, 3). Raises PhotoError for anything else, such as a failed read's None."""
         _require_frame(frame_bgr)
         started = self._clock()
@@ -71,8 +76,14 @@ class Classifier:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What is taken on trust of a file that Flora did not write, a line each."""
-        return tuple(f"{self.name}: assumed: {line}" for line in (self.stranger.assumed if self.stranger else ()))
+        """What is taken on trust of a file that Flora did not write, and what is not known of one that it did."""
+        assumed = tuple(f"{self.name}: assumed: {line}" for line in (self.foreign.assumed if self.foreign else ()))
+        return assumed + remarks_on(f"{self.name}: its card", self.card)
+
+    @property
+    def manifest_sha256(self) -> str | None:
+        """Of the list of photos that it was made from; None without a card."""
+        return self.card.manifest_sha256 if self.card else None
 
     def verify(self) -> tuple[Verdict, ...]:
         """The verdict on each golden case in the card: does this device give the answers that it should?"""
@@ -88,14 +99,19 @@ class Classifier:
         if found := self.trouble(self.verify()):
             raise ModelError(found)
 
-    def _answer(self, frame_bgr: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _answer(self, frame_bgr: Picture) -> Probabilities:
         return self(frame_bgr).probabilities
 
 
-def _vet(flatbuffer: bytes, name: str) -> None:
-    from edge.model.trial import vet  # with subprocess it takes 5 ms to import, which files of ours do not need
+def _tried_foreign(file: ModelFile) -> ForeignModel:
+    """What a file from elsewhere says of itself, once a child process has answered with it and come to no harm."""
+    # What these two need takes 15 ms to import, which files of ours can do without.
+    from edge.model.foreign import read_foreign
+    from edge.model.trial import try_out
 
-    vet(flatbuffer, name)
+    found = read_foreign(str(file.path), file.flatbuffer, file.entries)
+    try_out(file.flatbuffer, str(file.path))
+    return found
 
 
 def _require_fit(file: ModelFile, card: ModelCard, interpreter: Interpreter) -> None:

@@ -18,12 +18,13 @@ checker  As margins, with A and B by turns, as the squares of a chessboard, one 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base.formats import Lasting, read_fields
 from edge.errors import ModelError
 from edge.picture.geometry import Picture, centre_square
 
@@ -42,7 +43,7 @@ _Places: TypeAlias = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class GoldenCase:
+class GoldenCase(Lasting):
     """One picture and the right answer to it. A label that `answers` does not name was below 1/256."""
 
     pattern: str
@@ -74,39 +75,31 @@ def cases_from(content: Any, labels: Sequence[str], name: str = "the model") -> 
 
 
 def _case(content: Any, labels: frozenset[str], name: str) -> GoldenCase:
-    expected_fields = [field.name for field in fields(GoldenCase)]
-    if not isinstance(content, dict) or set(content) != set(expected_fields):
-        raise ModelError(_refusal(name, "content is", content, f"the fields {', '.join(expected_fields)}"))
+    try:
+        case = read_fields(GoldenCase, content)
+    except ValueError as error:
+        raise ModelError(f"{name}: {error}; copy or export it again") from error
     for field, is_right, wanted in _RULES:
-        if not is_right(content[field]):
-            raise ModelError(_refusal(name, f"{field} is", content[field], wanted))
-    if content["width"] * content["height"] > LARGEST_AREA:
-        size = f"{content['width']}x{content['height']}"
-        raise ModelError(_refusal(name, "size is", size, f"at most {LARGEST_AREA} pixels"))
-    strange = set(content["answers"]) - labels
+        if not is_right(getattr(case, field)):
+            raise ModelError(_refusal(name, f"{field} is", getattr(case, field), wanted))
+    if case.width * case.height > LARGEST_AREA:
+        raise ModelError(_refusal(name, "size is", f"{case.width}x{case.height}", f"at most {LARGEST_AREA} pixels"))
+    strange = set(case.answers) - labels
     if strange:
         raise ModelError(_refusal(name, "answers name", sorted(strange)[0], "labels of this model"))
-    return GoldenCase(**content)
+    return case
 
 
 def _refusal(name: str, what: str, received: Any, wanted: str) -> str:
     return f"{name}: its {what} {received!r:.60}; expected {wanted}; copy or export it again"
 
 
-def _is_whole(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+def _is_side(value: int) -> bool:
+    return SMALLEST_SIDE <= value <= LARGEST_AREA
 
 
-def _is_side(value: Any) -> bool:
-    return _is_whole(value, SMALLEST_SIDE, LARGEST_AREA)
-
-
-def _is_share(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1
-
-
-def _are_answers(value: Any) -> bool:
-    return isinstance(value, dict) and len(value) > 0 and all(map(_is_share, value.values()))
+def _are_answers(answers: dict[str, float]) -> bool:
+    return len(answers) > 0 and all(0 <= share <= 1 for share in answers.values())
 
 
 def _scene_only(seed: int, height: int, width: int) -> Picture:
@@ -154,8 +147,8 @@ PATTERNS: dict[str, Callable[[int, int, int], Picture]] = {
 }
 
 _RULES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
-    ("pattern", lambda value: isinstance(value, str) and value in PATTERNS, f"one of {', '.join(PATTERNS)}"),
-    ("seed", lambda value: _is_whole(value, 0, 2**31 - 1), "a whole number from 0 to 2^31 - 1"),
+    ("pattern", lambda value: value in PATTERNS, f"one of {', '.join(PATTERNS)}"),
+    ("seed", lambda value: 0 <= value < 2**31, "a whole number from 0 to 2^31 - 1"),
     ("width", _is_side, f"{SMALLEST_SIDE} to {LARGEST_AREA} pixels"),
     ("height", _is_side, f"{SMALLEST_SIDE} to {LARGEST_AREA} pixels"),
     ("answers", _are_answers, "labels with probabilities from 0 to 1"),

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from edge.base.formats import LONGEST_LIST, plain, strange
+from edge.base.text import escaped
 from edge.contract.rejection import PROBABILITY, Rejection
 from edge.errors import ModelError
 from edge.model.card import Accuracy, Calibration, ModelCard, read_model
 from edge.model.classifier import Classifier
-from edge.model.foreign import Stranger, meet
+from edge.model.foreign import ForeignModel, read_foreign
 from edge.model.golden import TOLERANCE
 from edge.model.interpreter import runtime_version
 from edge.model.verify import Verdict
@@ -36,7 +38,7 @@ class Inspection:
     bytes: int  # of the whole file
     gzip_bytes: int
     card: ModelCard | None  # None: from elsewhere
-    stranger: Stranger | None  # None: ours
+    foreign: ForeignModel | None  # None: ours
     anatomy: Anatomy
     minimum_runtime: dict[str, str]  # package -> oldest version known to run it
     runtime: str  # that of this device
@@ -47,7 +49,7 @@ class Inspection:
     def labels(self) -> tuple[str, ...]:
         if self.card:
             return self.card.labels
-        return self.stranger.labels if self.stranger else ()
+        return self.foreign.labels if self.foreign else ()
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts, lists, numbers and None, for `json.dumps`."""
@@ -57,8 +59,8 @@ class Inspection:
             "model": str(self.path),
             "bytes": self.bytes,
             "gzip_bytes": self.gzip_bytes,
-            "card": asdict(self.card) if self.card else None,
-            "stranger": asdict(self.stranger) if self.stranger else None,
+            "card": plain(self.card) if self.card else None,
+            "stranger": asdict(self.foreign) if self.foreign else None,
             **anatomy,
             "metadata": {name: len(content) for name, content in metadata.items()},
             "multiply_adds": self.anatomy.multiply_adds,
@@ -66,7 +68,7 @@ class Inspection:
             "minimum_runtime": self.minimum_runtime,
             "runtime": self.runtime,
             "tolerance": TOLERANCE,
-            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "verdicts": [plain(verdict) for verdict in self.verdicts],
             "trouble": self.trouble,
         }
 
@@ -79,14 +81,14 @@ class Inspection:
 
     def _head(self) -> list[str]:
         kind = self.card.variant if self.card else "from elsewhere, without a card of Flora"
-        lines = [f"{self.path}: {_plain(kind)}", *_rows([("labels", _listed(self.labels))])]
+        lines = [f"{self.path}: {escaped(kind)}", *_rows([("labels", _listed(self.labels))])]
         if self.card:
             return [*lines, *_rows(_card_rows(self.card))]
-        return [*lines, *(_rows(_stranger_rows(self.stranger)) if self.stranger else [])]
+        return [*lines, *(_rows(_foreign_rows(self.foreign)) if self.foreign else [])]
 
     def _computation(self) -> list[str]:
         anatomy = self.anatomy
-        operators = [f"{_plain(each.name)} v{each.version} x{each.count}" for each in anatomy.operators]
+        operators = [f"{escaped(each.name)} v{each.version} x{each.count}" for each in anatomy.operators]
         least = [f"{package} {version}" for package, version in sorted(self.minimum_runtime.items())]
         return [
             "what it computes",
@@ -122,7 +124,7 @@ def inspect_model(path: str | Path) -> Inspection:
     file = read_model(path)
     name = str(file.path)
     anatomy = dissect(file.flatbuffer, name)
-    stranger = None if file.card else meet(name, file.flatbuffer, file.entries)
+    foreign = None if file.card else read_foreign(name, file.flatbuffer, file.entries)
     verdicts, trouble = _tried(file.path)
     data = file.path.read_bytes()
     return Inspection(
@@ -130,7 +132,7 @@ def inspect_model(path: str | Path) -> Inspection:
         len(data),
         len(gzip.compress(data)),
         file.card,
-        stranger,
+        foreign,
         anatomy,
         least_runtimes(anatomy.operators),
         runtime_version(),
@@ -158,15 +160,17 @@ def _rows(rows: list[tuple[str, str]]) -> list[str]:
 
 def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
     tools = ", ".join(f"{name} {version}" for name, version in sorted(card.tools.items()))
+    besides = escaped(", ".join(strange(card)))[:LONGEST_LIST]
     return [
         ("accuracy", _accuracy(card.accuracy)),
         ("unquantised", _accuracy(card.float_accuracy)),
         ("calibration", _calibration(card.calibration)),
         ("unknown", _rejection(card.rejection)),
         ("pictures", f"{card.colour_order}, {card.geometry}, {card.input_size} px"),
-        ("licence", _plain(card.licence)),
-        ("attribution", _plain(card.attribution)),
-        ("made", f"{_plain(card.created)} with {_plain(tools)}"),
+        ("licence", escaped(card.licence)),
+        ("attribution", escaped(card.attribution)),
+        ("made", f"{escaped(card.created)} with {escaped(tools)}"),
+        ("besides", besides and f"{besides}: not known to this Flora, left as it is"),
     ]
 
 
@@ -194,13 +198,13 @@ def _rejection(rule: Rejection | None) -> str:
     return f"the answer when the {score} is below {rule.threshold:.3f}{kept}"
 
 
-def _stranger_rows(stranger: Stranger) -> list[tuple[str, str]]:
-    words = stranger.words
-    told = [(name, _plain(getattr(words, name))) for name in ("name", "version", "description", "author", "licence")]
+def _foreign_rows(foreign: ForeignModel) -> list[tuple[str, str]]:
+    words = foreign.words
+    told = [(name, escaped(getattr(words, name))) for name in ("name", "version", "description", "author", "licence")]
     return [
         *told,
-        *(("missing", _plain(line)) for line in stranger.missing),
-        *(("assumed", _plain(line)) for line in stranger.assumed),
+        *(("missing", escaped(line)) for line in foreign.missing),
+        *(("assumed", escaped(line)) for line in foreign.assumed),
     ]
 
 
@@ -211,14 +215,14 @@ def _borders(anatomy: Anatomy) -> list[str]:
 
 def _tensor(tensor: Tensor) -> str:
     scale = "" if tensor.scale is None else f", scale {tensor.scale:.6f}, zero point {tensor.zero_point}"
-    return f"{_plain(tensor.name)}: {tensor.dtype} {list(tensor.shape)}{scale}"
+    return f"{escaped(tensor.name)}: {tensor.dtype} {list(tensor.shape)}{scale}"
 
 
 def _layers(layers: tuple[Layer, ...]) -> list[str]:
     lines = ["layers", f"{INDENT}multiply-adds  parameters   zero  kernel"]
     return lines + [
         f"{INDENT}{each.multiply_adds:>13}  {each.parameters:>10}  {each.zeros / max(1, each.parameters):>5.1%}  "
-        f"{each.operator} {list(each.kernel)} {_plain(each.name)}"
+        f"{each.operator} {list(each.kernel)} {escaped(each.name)}"
         for each in layers
     ]
 
@@ -227,15 +231,12 @@ def _verdict(number: int, verdict: Verdict) -> str:
     case = verdict.case
     size = f"{case.width}x{case.height}"
     outcome = "ok" if verdict.passed else "FAILED"
-    return f"{number:>2}  {case.pattern:<8} {size:<10} {verdict.difference:.3f} ({_plain(verdict.label)})  {outcome}"
+    return f"{number:>2}  {case.pattern:<8} {size:<10} {verdict.difference:.3f} ({escaped(verdict.label)})  {outcome}"
 
 
 def _listed(labels: tuple[str, ...]) -> str:
-    shown = ", ".join(_plain(label) for label in labels[:SHOWN_LABELS])
+    shown = ", ".join(escaped(label) for label in labels[:SHOWN_LABELS])
     rest = len(labels) - SHOWN_LABELS
     return f"{len(labels)}: {shown}" + (f" and {rest} more" if rest > 0 else "")
 
 
-def _plain(text: str) -> str:
-    """Text of the file, with what would move the cursor or break the line written out."""
-    return text if text.isprintable() else repr(text)[1:-1]

@@ -121,7 +121,7 @@ class Border:
     is_logits: bool = False  # what comes out needs a softmax
 
 
-class StrangerInterpreter(Interpreter):
+class ForeignInterpreter(Interpreter):
     """One loaded model that Flora did not write: other types at its borders, and nothing that it says is trusted.
 
     In:  uint8, int8 or float32 [1, N, N, 3]. uint8 takes pixels as they are, whatever normalisation is told, for its
@@ -190,10 +190,10 @@ class StrangerInterpreter(Interpreter):
             )
 
 
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities (num_classes,) from logits (num_classes,)."""
-    powers = np.exp(logits - logits.max())
-    return np.asarray(powers / powers.sum(), np.float32)
+def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
+    """Probabilities (…, num_classes) from logits (…, num_classes)."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
 
 
 def runtime_version() -> str:

@@ -9,7 +9,7 @@ little memory and time and whose end harms nobody.
 This catches damage and clumsy malice. It is no sandbox: the child has this user's rights.
 
 A good verdict is remembered by the file's sha256, the runtime and the machine; a bad one is not, for it may have been
-the moment's fault. The child is `python -c CHILD name limits… path…`, the flatbuffer on stdin, the verdict on stdout.
+the moment's fault.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
-import os
 import platform
 import signal
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-from edge.base.board import Board
+from edge.base import child
 from edge.base.files import default_cache, write_atomically
-from edge.base.text import first_line
+from edge.base.text import first_line, one_line
 from edge.errors import ModelError, OutputError
 from edge.model.interpreter import ELSEWHERE, default_threads, loaded, runtime_version
 from edge.tflite.flatbuffer import Damaged
@@ -44,8 +42,8 @@ MEMORY = 1 << 30  # bytes; a MobileNet takes about a tenth
 MEMORY_PER_BYTE = 8  # of the file: weights are unpacked and repacked
 LARGEST_INPUT = 1 << 28  # bytes of one input tensor
 LONGEST_VERDICT = 500  # characters
-# The parent's module path, so that the same packages are imported, and not what lies in the working folder.
-CHILD = "import sys; sys.path[:] = sys.argv[4:]; from edge.model.trial import main; main()"
+# One thread of BLAS needs less address space; memory that is freed is overwritten, so that its use shows.
+ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "MALLOC_PERTURB_": "165"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class Limits:
     memory: int = MEMORY  # bytes of address space beyond those of the runtime itself
 
 
-def vet(flatbuffer: bytes, name: str, *, cache: Path | None = None, limits: Limits | None = None) -> None:
+def try_out(flatbuffer: bytes, name: str, *, cache: Path | None = None, limits: Limits | None = None) -> None:
     """Try a flatbuffer out, unless it passed before; `cache` is the default one if not given.
 
     Raises ModelError with what happened, DependencyError when there is no runtime.
@@ -73,7 +71,7 @@ def vet(flatbuffer: bytes, name: str, *, cache: Path | None = None, limits: Limi
     if said != GOOD:
         raise ModelError(said)
     if verdict is not None:
-        with contextlib.suppress(OutputError):  # a cache that cannot be written means it is vetted again
+        with contextlib.suppress(OutputError):  # a cache that cannot be written means it is tried again
             write_atomically(verdict, GOOD.encode())
 
 
@@ -96,69 +94,45 @@ def _is_remembered(verdict: Path) -> bool:
 
 def _said_by_child(flatbuffer: bytes, name: str, limits: Limits) -> str:
     """GOOD, or the message of an error."""
-    options = [name, str(math.ceil(limits.timeout_s)), str(limits.memory)]
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MALLOC_PERTURB_": "165"}
+    how = [name, str(math.ceil(limits.timeout_s)), str(limits.memory)]
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", CHILD, *options, *sys.path],
-            input=flatbuffer, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment,
-            timeout=limits.timeout_s, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return f"{name}: no answer within {limits.timeout_s:g} s in a trial run; {ELSEWHERE}"
-    except (OSError, ValueError) as error:
+        said = child.ask(_verdict, *how, timeout_s=limits.timeout_s, given=flatbuffer, environment=ENVIRONMENT)
+    except child.NotStarted as error:
         return f"{name}: it cannot be tried out, as files without a card must be ({error}); free some memory, try again"
-    return _judged(name, done.returncode, done.stdout)
+    except child.TooLate as error:
+        return f"{name}: {error} in a trial run; {ELSEWHERE}"
+    except child.Unanswered as error:
+        return f"{name}: {_ending(error.code)}; {ELSEWHERE}"
+    return one_line(str(said), LONGEST_VERDICT)
 
 
-def _judged(name: str, code: int, out: bytes) -> str:
-    lines = out.decode(errors="replace").strip().splitlines()
-    if code == 0 and lines:
-        return "".join(letter if letter.isprintable() else "?" for letter in lines[-1])[:LONGEST_VERDICT]
+def _ending(code: int) -> str:
+    """How a trial run ended that gave no verdict: `code` is the child's exit code, minus the signal."""
     ending = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
     if ending == "SIGXCPU":
-        return f"{name}: it took too much time in a trial run; {ELSEWHERE}"
+        return "it took too much time in a trial run"
     if code < 0:
         memory = ", or memory ran out" if ending in ("SIGKILL", "SIGABRT") else ""
-        return f"{name}: it crashed the runtime in a trial run ({ending}{memory}); {ELSEWHERE}"
-    return f"{name}: a trial run of it failed (exit code {code}); {ELSEWHERE}"
+        return f"it crashed the runtime in a trial run ({ending}{memory})"
+    return f"a trial run of it failed (exit code {code})"
 
 
-def main() -> None:
-    """The child's whole life."""
-    name, seconds, memory = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+def _verdict(name: str, seconds: str, memory: str) -> str:
+    """In the child: GOOD, or the message of an error."""
     flatbuffer = sys.stdin.buffer.read()
     runtime_version()  # loads the runtime, which is not to be counted
     threads = default_threads()
-    _confine(seconds * threads, memory)
+    child.confine(int(seconds) * threads, int(memory))
     try:
-        _try_out(flatbuffer, name, threads)
-        verdict = GOOD
+        _invoke_twice(flatbuffer, name, threads)
     except ModelError as error:
-        verdict = str(error)
+        return str(error)
     except MemoryError:
-        verdict = f"{name}: it needs more than {memory >> 20} MiB of memory; {ELSEWHERE}"
-    sys.stdout.write(verdict.replace("\n", " ") + "\n")
-    sys.stdout.flush()
-    os._exit(0)  # what is damaged by now may crash in its destructors, which this process need not run
+        return f"{name}: it needs more than {int(memory) >> 20} MiB of memory; {ELSEWHERE}"
+    return GOOD
 
 
-def _confine(cpu_s: int, memory: int) -> None:
-    """Limit this process, where the system can."""
-    try:
-        import resource
-    except ImportError:  # no Unix
-        return
-    limits = [(resource.RLIMIT_CPU, cpu_s), (resource.RLIMIT_CORE, 0)]
-    mapped = Board().address_space_bytes()
-    if mapped is not None:  # else what is in use is not known, nor limited
-        limits.append((resource.RLIMIT_AS, mapped + memory))
-    for which, most in limits:
-        _, hard = resource.getrlimit(which)
-        resource.setrlimit(which, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
-
-
-def _try_out(flatbuffer: bytes, name: str, threads: int) -> None:
+def _invoke_twice(flatbuffer: bytes, name: str, threads: int) -> None:
     """Load it, and invoke it on a grey picture and on noise. Raises ModelError when the runtime refuses."""
     interpreter = loaded(flatbuffer, name, threads)
     draws = np.random.default_rng(0)

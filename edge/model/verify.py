@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.result import Probabilities
 from edge.model.golden import TOLERANCE, GoldenCase, expected, frame
 from edge.picture.geometry import Picture, centre_square, model_input
 
-Answer: TypeAlias = Callable[[Picture], NDArray[np.float32]]  # a picture -> probabilities (num_classes,)
-_Answers: TypeAlias = list[NDArray[np.float32]]
+Predict: TypeAlias = Callable[[Picture], Probabilities]
 
 NAMED_LABELS = 3  # in a message
 SLIGHT = 0.1  # a factor nearer to 1 than this is no misread scale
@@ -102,13 +102,13 @@ _ALL_FAULTS = tuple(
 )
 
 
-def check(answer: Answer, labels: Sequence[str], cases: Sequence[GoldenCase]) -> tuple[Verdict, ...]:
+def check(answer: Predict, labels: Sequence[str], cases: Sequence[GoldenCase]) -> tuple[Verdict, ...]:
     """Ask `answer`, given BGR frames, for every case; `labels` are in the order of its answers."""
     return tuple(_verdict(case, answer(frame(case)), labels) for case in cases)
 
 
 def trouble(
-    verdicts: Sequence[Verdict], answer: Answer, invoke: Answer, size: int, labels: Sequence[str]
+    verdicts: Sequence[Verdict], answer: Predict, invoke: Predict, size: int, labels: Sequence[str]
 ) -> str | None:  # fmt: skip
     """What is wrong with this device, in one line; None when every case passed. The rest is as in `likely_cause`."""
     failed = [verdict for verdict in verdicts if not verdict.passed]
@@ -123,13 +123,13 @@ def trouble(
     )
 
 
-def difference(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+def difference(left: Probabilities, right: Probabilities) -> float:
     """The greatest difference of two answers; one that is not a number differs by 1."""
     return float(_differences(left, right).max())
 
 
 def likely_cause(
-    answer: Answer, invoke: Answer, size: int, labels: Sequence[str], cases: Sequence[GoldenCase]
+    answer: Predict, invoke: Predict, size: int, labels: Sequence[str], cases: Sequence[GoldenCase]
 ) -> str:  # fmt: skip
     """Say why cases fail: the known fault that makes the answers fit, or that none does.
 
@@ -138,24 +138,24 @@ def likely_cause(
     frames = [frame(case) for case in cases]
     wanted = [expected(case, labels) for case in cases]
     seen = [answer(picture) for picture in frames]
-    trial = _Trial(invoke, size, frames)
+    misled = _Misled(invoke, size, frames)
     order = _label_cause(seen, wanted, labels)
     if cause := _output_cause(seen, wanted):
         return cause
-    if not trial.explains(Fault(), seen):  # so the fault lies between frame and model
-        return trial.cause_of(seen) or order or _unknown_cause(seen, wanted)
-    return " or ".join(filter(None, (order, trial.cause_of(wanted)))) or _unknown_cause(seen, wanted)
+    if not misled.explains(Fault(), seen):  # so the fault lies between frame and model
+        return misled.cause_of(seen) or order or _unknown_cause(seen, wanted)
+    return " or ".join(filter(None, (order, misled.cause_of(wanted)))) or _unknown_cause(seen, wanted)
 
 
 @dataclass(frozen=True)
-class _Trial:
-    """Pictures made with a fault on purpose, and what the model answers to them."""
+class _Misled:
+    """The model, given pictures that were made with a fault on purpose."""
 
-    invoke: Answer
+    invoke: Predict
     size: int
     frames: list[Picture]
 
-    def distance(self, fault: Fault, target: _Answers) -> float:
+    def distance(self, fault: Fault, target: list[Probabilities]) -> float:
         """The greatest difference over all cases, or infinite from the first that does not fit."""
         worst = 0.0
         for picture, right in zip(self.frames, target, strict=True):
@@ -164,27 +164,27 @@ class _Trial:
                 return float("inf")
         return worst
 
-    def explains(self, fault: Fault, target: _Answers) -> bool:
+    def explains(self, fault: Fault, target: list[Probabilities]) -> bool:
         return self.distance(fault, target) <= TOLERANCE
 
-    def cause_of(self, target: _Answers) -> str:
+    def cause_of(self, target: list[Probabilities]) -> str:
         """The fault that leads to the answers `target`, in words; nothing if none does."""
         distances = {fault: self.distance(fault, target) for fault in _ALL_FAULTS}
         best = min(distances, key=distances.__getitem__)
         return best.cause if distances[best] <= TOLERANCE else ""
 
 
-def _verdict(case: GoldenCase, seen: NDArray[np.float32], labels: Sequence[str]) -> Verdict:
+def _verdict(case: GoldenCase, seen: Probabilities, labels: Sequence[str]) -> Verdict:
     differences = _differences(seen, expected(case, labels))
     worst = int(differences.argmax())
     return Verdict(case, float(differences[worst]), labels[worst], bool(differences[worst] <= TOLERANCE))
 
 
-def _differences(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
+def _differences(left: Probabilities, right: Probabilities) -> NDArray[np.float64]:
     return np.nan_to_num(np.abs(left.astype(np.float64) - right), nan=1.0, posinf=1.0)
 
 
-def _output_cause(seen: _Answers, wanted: _Answers) -> str:
+def _output_cause(seen: list[Probabilities], wanted: list[Probabilities]) -> str:
     """The output's scale, zero point or type is misread."""
     everything, right = np.stack(seen), np.stack(wanted)
     if not np.isfinite(everything).all() or everything.min() < -TOLERANCE or everything.max() > 1 + TOLERANCE:
@@ -195,7 +195,7 @@ def _output_cause(seen: _Answers, wanted: _Answers) -> str:
     return ""
 
 
-def _label_cause(seen: _Answers, wanted: _Answers, labels: Sequence[str]) -> str:
+def _label_cause(seen: list[Probabilities], wanted: list[Probabilities], labels: Sequence[str]) -> str:
     """The same answers under other names."""
     apart = np.max([_differences(s[None, :], w[:, None]) for s, w in zip(seen, wanted, strict=True)], axis=0)
     moved = [int(i) for i in np.flatnonzero(np.diag(apart) > TOLERANCE)]
@@ -224,7 +224,7 @@ def _matching(choices: Mapping[int, Sequence[int]]) -> dict[int, int]:
     return {key: choice for choice, key in owner.items()}
 
 
-def _unknown_cause(seen: _Answers, wanted: _Answers) -> str:
+def _unknown_cause(seen: list[Probabilities], wanted: list[Probabilities]) -> str:
     worst = max(map(difference, seen, wanted))
     if worst <= NARROW:
         return f"unknown, but the difference is small ({worst:.2f}): a runtime that rounds otherwise, most likely"

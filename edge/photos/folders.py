@@ -13,7 +13,7 @@ from pathlib import Path
 
 import cv2
 
-from edge.base.text import is_plain_name
+from edge.base.text import escaped, is_plain_name
 from edge.errors import PhotoError
 from edge.picture.geometry import PHOTO_SUFFIXES
 
@@ -43,7 +43,7 @@ def class_folders(root: Path) -> tuple[list[Path], list[Rejected]]:
         raise PhotoError(f"{root}: cannot be listed ({error.strerror or error}); {_EXPECTED}") from error
     _require_classes(root, folders, photos)
     return folders, [
-        Rejected(shown(photo, root), "lies beside the class folders, so it has no class") for photo in photos
+        Rejected(escaped(photo.name), "lies beside the class folders, so it has no class") for photo in photos
     ]
 
 
@@ -97,14 +97,6 @@ def is_photo_like(path: Path) -> bool:
         return False
 
 
-def shown(path: Path, root: Path) -> str:
-    """A path relative to the photo folder, "/" between the parts, fit to be printed in one line."""
-    text = path.relative_to(root).as_posix()
-    if is_plain_name(text):
-        return text
-    return text.encode("unicode_escape", "backslashreplace").decode("ascii")
-
-
 def _require_classes(root: Path, folders: list[Path], photos: list[Path]) -> None:
     names = [folder.name for folder in folders]
     if not folders and photos:
@@ -145,7 +137,7 @@ def _walk(folder: Path, root: Path, seen: set[Path]) -> Iterator[Path | Rejected
         entries = _visible(folder)
         inner = {entry for entry in entries if entry.is_dir()}
     except (OSError, RuntimeError) as error:  # before Python 3.13 resolve() calls a link loop a RuntimeError
-        yield Rejected(shown(folder, root), f"cannot be listed ({error})")
+        yield Rejected(escaped(folder.relative_to(root).as_posix()), f"cannot be listed ({error})")
         return
     if real in seen:
         return

@@ -1,7 +1,8 @@
 """The manifest: which photo is in which split, as a run folder keeps it in `manifest.csv`.
 
 In/out: CSV with the columns path, sha256, class, split, width and height in pixels. Training writes it; export
-and `flora evaluate` read it.
+and `flora evaluate` read it. Columns may be more, and in any order; width and height may be missing
+(edge/base/formats.py).
 """
 
 from __future__ import annotations
@@ -10,37 +11,43 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
 from edge.base.files import write_atomically
+from edge.base.formats import Lasting
 from edge.errors import ModelError
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-_COLUMNS = ("path", "sha256", "class", "split", "width", "height")
+_NEEDED = ("path", "sha256", "class", "split")
+_COLUMNS = (*_NEEDED, "width", "height")
 
 
 @dataclass(frozen=True)
-class Photo:
+class Photo(Lasting):
     """A usable photo and the split it belongs to: one line of the manifest."""
 
     path: str  # relative to the photo folder, "/" between the parts
     sha256: str  # of the file's bytes
     label: str
     split: Split
-    width: int  # pixels, EXIF orientation applied
+    width: int  # pixels, EXIF orientation applied; 0 where the manifest lacks it
     height: int
 
 
 def write_manifest(path: str | Path, photos: Iterable[Photo]) -> None:
     """Write the manifest whole or not at all. Raises OutputError if that is impossible."""
-    text = io.StringIO()
+    text, listed = io.StringIO(), list(photos)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_COLUMNS)
-    writer.writerows(astuple(photo) for photo in photos)
+    columns = [*_COLUMNS, *dict.fromkeys(name for photo in listed for name in photo.others)]
+    writer.writerow(columns)
+    for photo in listed:
+        known = photo.path, photo.sha256, photo.label, photo.split, photo.width, photo.height
+        row = dict(zip(_COLUMNS, known, strict=True)) | photo.others
+        writer.writerow([row.get(name, "") for name in columns])
     write_atomically(Path(path), text.getvalue().encode())
 
 
@@ -53,14 +60,14 @@ def read_manifest(path: str | Path) -> tuple[Photo, ...]:
     except UnicodeDecodeError as error:
         raise _broken(path, "is not UTF-8 text") from error
     rows = _rows(path, text)
-    if not rows or tuple(rows[0]) != _COLUMNS:
+    if not rows or not set(_NEEDED) <= set(rows[0]):
         raise _broken(path, f"does not begin with the line {','.join(_COLUMNS)}")
     if len(rows) == 1:
         raise _broken(path, "lists no photos")
     if not text.endswith("\n"):
         raise _broken(path, "is cut short in its last line")
     try:
-        return tuple(_photo(row) for row in rows[1:])
+        return tuple(_photo(rows[0], row) for row in rows[1:])
     except ValueError as error:
         raise _broken(path, f"has a line that is not a photo ({error})") from error
 
@@ -82,14 +89,21 @@ def _rows(path: str | Path, text: str) -> list[list[str]]:
         raise _broken(path, f"is not CSV ({error})") from error
 
 
-def _photo(row: list[str]) -> Photo:
-    if len(row) != len(_COLUMNS):
-        raise ValueError(f"{len(row)} fields, expected {len(_COLUMNS)}: {','.join(row)!r}")
-    path, sha256, label, name, width, height = row
+def _photo(columns: list[str], row: list[str]) -> Photo:
+    if len(row) != len(columns):
+        raise ValueError(f"{len(row)} fields, expected {len(columns)}: {','.join(row)!r}")
+    found = dict(zip(columns, row, strict=True))
+    path, sha256, label, name = (found.pop(column) for column in _NEEDED)
     if name not in SPLITS or not label or len(bytes.fromhex(sha256)) != hashlib.sha256().digest_size:
         raise ValueError(f"class {label!r}, split {name!r}, sha256 {sha256!r}")
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not path:
         raise ValueError(f"path {path!r} is outside the photo folder")
-    if min(int(width), int(height)) < 1:
-        raise ValueError(f"size {width}x{height}")
-    return Photo(path, sha256, label, name, int(width), int(height))
+    return Photo(path, sha256, label, name, _side(found, "width"), _side(found, "height"), others=found)
+
+
+def _side(found: dict[str, str], column: str) -> int:
+    """Pixels; 0 where there is no such column."""
+    side = found.pop(column, None)
+    if side is not None and int(side) < 1:
+        raise ValueError(f"{column} {side}")
+    return int(side or 0)

@@ -19,18 +19,40 @@ import contextlib
 import io
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from edge.base.options import option
 from edge.base.streams import abandon
 from edge.contract.decision import Decision
 from edge.contract.event import Event, iso_utc
 from edge.contract.frame import Frame
-from edge.contract.sink import ALL
+from edge.contract.sink import ALL, Opened, Run
 from edge.errors import OutputError, UsageError
 
 ADVICE = "free some space or choose another path for the JSON lines"
 MB = 1_000_000  # bytes
+STDOUT = "-"
+
+
+@dataclass(frozen=True)
+class JsonLinesOptions:
+    """Where JSON lines go."""
+
+    jsonl: str | None = option(
+        None, "append one JSON object per decision and per event to PATH; - is stdout", metavar="PATH"
+    )
+    jsonl_rotate_mb: float = option(0.0, "begin a new file after so many megabytes; 0 never", metavar="MB")
+    jsonl_keep: int = option(5, "that many old files of it are kept", metavar="N")
+
+
+def open_jsonl(options: JsonLinesOptions, run: Run) -> Opened | None:
+    """None where no file is asked for. Raises UsageError and OutputError."""
+    if not options.jsonl or options.jsonl == STDOUT:
+        return None
+    sink = JsonLinesFile(options.jsonl, rotate_mb=options.jsonl_rotate_mb, keep=options.jsonl_keep)
+    return Opened(sink, wrote=options.jsonl)
 
 
 class JsonLinesStream:

@@ -10,17 +10,29 @@ import contextlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
+from edge.base.text import printable
 from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, Event
-from edge.contract.frame import Frame
-from edge.contract.sink import NEWEST
+from edge.contract.frame import Clock, Frame
+from edge.contract.sink import NEWEST, Opened, Run
 from edge.errors import OutputError
-from edge.sinks.terminal import printable
 
 STATUS_S = 1.0  # between two, at least
 SEND_S = 1.0  # that a send may take
+
+
+@dataclass(frozen=True)
+class SystemdOptions:
+    """None: systemd asks through the environment."""
+
+
+def open_systemd(options: SystemdOptions, run: Run) -> Opened | None:
+    """None where systemd did not start the run, or does not listen."""
+    sink = SystemdSink.from_environment(os.environ)
+    return Opened(sink) if sink else None
 
 
 class SystemdSink:
@@ -31,7 +43,7 @@ class SystemdSink:
     needs_picture = False
 
     def __init__(
-        self, address: str, *, watchdog_s: float | None = None, clock: Callable[[], float] = time.monotonic
+        self, address: str, *, watchdog_s: float | None = None, clock: Clock = time.monotonic
     ) -> None:
         # A name in Linux' abstract space begins with a zero byte, which is written as @.
         self._address = "\0" + address[1:] if address.startswith("@") else address

@@ -18,10 +18,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TextIO
 
-from edge.base.streams import abandon
+from edge.base.streams import abandon, columns_of
+from edge.base.text import printable
 from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, SIGHTING_BEGAN, Event
-from edge.contract.frame import Frame
+from edge.contract.frame import Clock, Frame
 from edge.contract.health import Health
 from edge.contract.sink import NEWEST
 from edge.errors import OutputError
@@ -61,7 +62,7 @@ class TerminalSink:
         is_panel: bool | None = None,
         every_s: float = PLAIN_EVERY_S,
         health: Callable[[], Health] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._stream = stream
         self._is_panel = _understands_ansi(stream) if is_panel is None else is_panel
@@ -110,7 +111,7 @@ class TerminalSink:
         self._view, self._is_drawn = view, is_due
 
     def _draw(self, view: View) -> None:
-        columns = min(COLUMNS, _columns(self._stream) - 1)
+        columns = min(COLUMNS, columns_of(self._stream) - 1)
         cell = "█" if _can_encode("█", self._stream) else "#"
         lines = panel(view, rate(self._stamps), cell, columns)
         lines += [""] * (self._drawn_lines - len(lines))  # over what was longer before
@@ -218,11 +219,6 @@ def rate(stamps: deque[float]) -> float | None:
     return (len(stamps) - 1) / (stamps[-1] - stamps[0])
 
 
-def printable(text: str) -> str:
-    """`text` without control characters: names come from files, and could otherwise steer the terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
-
-
 def _fit(text: str, columns: int) -> str:
     """`text` padded or cut to exactly `columns` terminal columns; East Asian characters take two."""
     kept, width = "", 0
@@ -240,13 +236,6 @@ def _moment(epoch_s: float) -> str:
 
 def _understands_ansi(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "") != "dumb"
-
-
-def _columns(stream: TextIO) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or COLUMNS + 1
-    except (OSError, ValueError):  # no terminal behind it
-        return COLUMNS + 1
 
 
 def _can_encode(text: str, stream: TextIO) -> bool:

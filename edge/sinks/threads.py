@@ -20,7 +20,7 @@ import numpy as np
 
 from edge.contract.decision import Decision
 from edge.contract.event import OUTPUT_BACK, OUTPUT_FAILED, Event
-from edge.contract.frame import Frame
+from edge.contract.frame import Clock, Frame
 from edge.contract.health import OutputHealth
 from edge.contract.sink import Sink
 from edge.errors import FloraError, OutputError
@@ -35,53 +35,64 @@ _Answered = tuple[Decision, Frame]
 _Item = _Answered | Event
 
 
-class Outlets:
-    """All sinks of one run. `on_gone` is called when the reader of a sink has gone on purpose."""
+class SinkThreads:
+    """All sinks of one run; none until they are attached, and nobody hears what is told before."""
 
     def __init__(
         self,
-        sinks: Sequence[Sink],
         *,
-        is_live: bool,
         on_gone: Callable[[], None],
-        wall: Callable[[], float] = time.time,
+        wall: Clock = time.time,
         retry_s: float = FIRST_RETRY_S,
         finish_s: float = FINISH_S,
     ) -> None:
-        self._sinks, self._on_gone, self._wall = sinks, on_gone, wall
+        """`on_gone` is called when the reader of a sink has gone on purpose."""
+        self._on_gone, self._wall, self._retry_s, self._finish_s = on_gone, wall, retry_s, finish_s
         self._in_order = threading.Lock()  # the same order of decisions and events for all sinks
-        self._outlets = [_Outlet(sink, self, retry_s, finish_s) for sink in sinks] if is_live else []
+        self._sinks: Sequence[Sink] = ()
+        self._threads: list[_SinkThread] = []
+
+    def attach(self, sinks: Sequence[Sink], *, in_threads: bool) -> None:
+        """From now on all these are served, and closed in the end; each in a thread of its own, or by whoever calls."""
+        with self._in_order:
+            self._threads = [_SinkThread(sink, self, self._retry_s, self._finish_s) for sink in sinks if in_threads]
+            self._sinks = sinks
 
     def show(self, decision: Decision, frame: Frame) -> None:
         """From files: raises what a sink raises."""
         with self._in_order:
-            for outlet in self._outlets:
-                outlet.put((decision, frame))
-        if not self._outlets:
+            for thread in self._threads:
+                thread.put((decision, frame))
+        if not self._threads:
             for sink in self._sinks:
                 sink.show(decision, frame)
 
     def tell(self, event: Event, besides: Sink | None = None) -> None:
         """May be called from any thread where the source is live."""
         with self._in_order:
-            for outlet in self._outlets:
-                if outlet.sink is not besides:
-                    outlet.put(event)
-        if not self._outlets:
+            for thread in self._threads:
+                if thread.sink is not besides:
+                    thread.put(event)
+        if not self._threads:
             for sink in self._sinks:
                 sink.tell(event)
 
+    def lost(self, name: str) -> int:
+        """How many decisions the sink of that name did not get."""
+        found = self.health().get(name)
+        return found.lost if found else 0
+
     def health(self) -> dict[str, OutputHealth]:
         """Of the sinks with a thread."""
-        return {outlet.sink.name: outlet.health() for outlet in self._outlets}
+        return {thread.sink.name: thread.health() for thread in self._threads}
 
     def close(self) -> FloraError | None:
         """Finish all sinks, whatever fails; return the first error there was. A defect of ours is raised."""
-        if not self._outlets:
+        if not self._threads:
             return first_error(*[_closing_error(sink) for sink in self._sinks])
-        for outlet in self._outlets:
-            outlet.finish()
-        return first_error(*[outlet.joined() for outlet in self._outlets])
+        for thread in self._threads:
+            thread.finish()
+        return first_error(*[thread.joined() for thread in self._threads])
 
     def failed(self, sink: Sink, reason: str) -> None:
         self.tell(Event(OUTPUT_FAILED, self._wall(), reason, {"output": sink.name, "reason": reason}), besides=sink)
@@ -96,7 +107,7 @@ class Outlets:
 
 @dataclass
 class _State:
-    """What the two threads of an outlet share; guarded by its condition."""
+    """What the two threads of a sink share; guarded by its condition."""
 
     queue: deque[_Item]
     decisions: int = 0  # in the queue
@@ -106,12 +117,12 @@ class _State:
     is_over: bool = False
 
 
-class _Outlet:
+class _SinkThread:
     """One sink, its queue and its thread."""
 
-    def __init__(self, sink: Sink, outlets: Outlets, retry_s: float, finish_s: float) -> None:
+    def __init__(self, sink: Sink, others: SinkThreads, retry_s: float, finish_s: float) -> None:
         self.sink = sink
-        self._outlets, self._first_retry_s, self._finish_s = outlets, retry_s, finish_s
+        self._others, self._first_retry_s, self._finish_s = others, retry_s, finish_s
         self._state = _State(deque())
         self._changed = threading.Condition()
         self._error: FloraError | None = None
@@ -178,10 +189,10 @@ class _Outlet:
                 if not self._delivered(item):
                     break
         except BrokenPipeError:
-            self._outlets.gone()
+            self._others.gone()
         except BaseException as defect:  # noqa: BLE001  raised again in the thread that closes
             self._defect = defect
-            self._outlets.gone()
+            self._others.gone()
         finally:
             with self._changed:
                 self._state.is_over = True
@@ -236,13 +247,13 @@ class _Outlet:
         with self._changed:
             is_new, self._state.reason = self._state.reason is None, reason
         if is_new:
-            self._outlets.failed(self.sink, reason)
+            self._others.failed(self.sink, reason)
 
     def _note_success(self) -> None:
         with self._changed:
             was_failing, self._state.reason, lost = self._state.reason is not None, None, self._state.lost
         if was_failing:
-            self._outlets.back(self.sink, lost)
+            self._others.back(self.sink, lost)
 
     def _waited(self, seconds: float) -> bool:
         """Wait before another try. False when the run has ended: one try after the end is all there is."""

@@ -24,9 +24,10 @@ import cv2
 import numpy as np
 
 from edge.base.files import write_atomically
+from edge.base.text import first_line
 from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, Event
-from edge.contract.frame import Frame
+from edge.contract.frame import Clock, Frame
 from edge.contract.sink import NEWEST
 from edge.drawing.heatmap import draw_heatmap
 from edge.drawing.overlay import draw_banner, draw_note, draw_overlay, enlarged
@@ -68,7 +69,7 @@ class WindowSink:
         *,
         snapshots: Path = Path(),
         on_snapshot: Callable[[Path], None] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         check_display(os.environ)
         check_build()
@@ -107,7 +108,7 @@ class WindowSink:
                 if self._press(key, scene):
                     drawn = None
         except cv2.error as error:
-            raise OutputError(f"no window: OpenCV refused it ({_first_line(error)}); {WITHOUT}") from error
+            raise OutputError(f"no window: OpenCV refused it ({first_line(error.err or error)}); {WITHOUT}") from error
         finally:
             stop.set()
             with contextlib.suppress(cv2.error):  # there never was one, or the person has closed it already
@@ -129,7 +130,7 @@ class WindowSink:
         return canvas
 
     def _heated(self, decision: Decision, frame: Frame) -> Frame:
-        evidence = getattr(decision.result, "evidence", None)
+        evidence = decision.result.evidence
         if not self._has_heat or evidence is None:
             return frame
         return replace(frame, image_bgr=draw_heatmap(frame.image_bgr, evidence[..., decision.index], frame.square))
@@ -138,7 +139,7 @@ class WindowSink:
         """Do what the key says; True if that can be seen."""
         if key == ord("h"):
             self._has_heat = not self._has_heat
-            if self._has_heat and scene.decision and getattr(scene.decision.result, "evidence", None) is None:
+            if self._has_heat and scene.decision and scene.decision.result.evidence is None:
                 self._say("this model has no evidence map: flora export RUN --evidence")
         elif key == ord("s") and scene.decision and scene.frame and not scene.gap:
             self._snap(scene.decision, scene.frame)
@@ -206,7 +207,3 @@ def _connects(family: socket.AddressFamily, address: str | tuple[str, int]) -> b
         except OSError:
             return False
     return True
-
-
-def _first_line(error: cv2.error) -> str:
-    return str(error.err or error).strip().partition("\n")[0]

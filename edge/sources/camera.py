@@ -14,9 +14,13 @@ from pathlib import Path
 
 import cv2
 
-from edge.errors import SourceError
-from edge.picture.video import quieten_opencv
+from edge.base.options import option
+from edge.base.text import printable
+from edge.contract.frame import Source
+from edge.errors import SourceError, UsageError
+from edge.picture.video import FASTEST_FPS, quieten_opencv
 from edge.sources import v4l2
+from edge.sources.asked import Asked
 from edge.sources.v4l2 import Mode
 
 DEVICES = Path("/dev")
@@ -25,6 +29,30 @@ RAW_BYTES_PER_S = 24e6  # what USB 2 has room for; beyond it raw pictures come e
 RAW_BYTES_PER_PIXEL = 2
 USUAL_FPS = 30.0
 RATE_TOLERANCE = 0.1
+
+
+def size_of(typed: str) -> tuple[int, int]:
+    """(width, height) of "1280x720". Raises UsageError."""
+    width, _, height = typed.partition("x")
+    if not (width.isdecimal() and height.isdecimal()):
+        raise UsageError(f"--camera-size {typed}: expected width x height in pixels, as 1280x720")
+    return int(width), int(height)
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """What a camera is asked for; it may give something else."""
+
+    size_wh: tuple[int, int] | None = option(
+        None, "size asked of a camera, pixels, as 1280x720", metavar="WxH", flag="--camera-size", read=size_of
+    )
+    fps: float | None = option(None, "frames a second asked of a camera", flag="--camera-fps")
+
+    def __post_init__(self) -> None:
+        if self.size_wh is not None and min(self.size_wh) < 1:
+            raise UsageError(f"--camera-size is {self.size_wh[0]}x{self.size_wh[1]}; expected pixels, as 1280x720")
+        if self.fps is not None and not 0 < self.fps <= FASTEST_FPS:
+            raise UsageError(f"--camera-fps is {self.fps:g}; expected more than 0 and at most {FASTEST_FPS:g}")
 
 
 @dataclass(frozen=True)
@@ -51,6 +79,20 @@ class Camera:
         """Raises SourceError, one line."""
         number = camera_number(str(self.socket), DEVICES) if self.socket and self.socket.exists() else None
         return open_camera(self.number if number is None else number, self.size_wh, self.fps)
+
+
+def is_camera(spec: str) -> bool:
+    return camera_number(spec) is not None
+
+
+def camera_source(spec: str, asked: Asked) -> Source:
+    """The camera that `spec` names, watched. Raises SourceError."""
+    number, options = camera_number(spec), asked.of(CameraOptions)
+    assert number is not None, spec
+    camera = watched_camera(number, options.size_wh, options.fps)
+    first = asked.first(camera.open)
+    warnings = [] if isinstance(first, SourceError) else differences(first, options.size_wh, options.fps)
+    return asked.watched(f"camera {number}", camera.open, first, warnings)
 
 
 def watched_camera(
@@ -148,4 +190,4 @@ def _read_name(path: Path) -> str:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    return "".join(character for character in text.strip() if character.isprintable())
+    return printable(text.strip())

@@ -1,6 +1,7 @@
 """Files as sources: photos in order, a video frame by frame, a video at its own rate.
 
-Out: Frames, BGR uint8 (H, W, 3).
+In:  the name of a video, a picture or a folder, or a pattern that matches pictures.
+Out: a Source of Frames, BGR uint8 (H, W, 3), or SourceError in one line.
 """
 
 from __future__ import annotations
@@ -11,16 +12,98 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
-from edge.contract.frame import Capture, Clock, Frame, Sleep, is_set
+from edge.base.text import shown_name
+from edge.contract.frame import Capture, Clock, Frame, Sleep, Source, is_set
 from edge.errors import PhotoError, SourceError
-from edge.picture.geometry import read_photo
-from edge.picture.video import FASTEST_FPS, USUAL_FPS
+from edge.picture.geometry import PHOTO_SUFFIXES, read_photo
+from edge.picture.video import FASTEST_FPS, USUAL_FPS, open_video
+from edge.sources.asked import Asked
 from edge.sources.freeze import Freeze
 from edge.sources.grabber import WAIT_SLICE_S, Grabber, Slot
 
 DAMAGED_FRAMES = 5  # in a row; after that a video is at its end
+WILDCARDS = "*?["
+
+
+def is_file(spec: str) -> bool:
+    path = _path(spec)
+    return path is not None and path.exists() and not path.is_dir()
+
+
+def is_folder(spec: str) -> bool:
+    path = _path(spec)
+    return path is not None and path.is_dir()
+
+
+def is_glob(spec: str) -> bool:
+    """A file whose name has a wildcard is that file."""
+    path = _path(spec)
+    return path is not None and not path.exists() and any(wildcard in spec for wildcard in WILDCARDS)
+
+
+def file_source(spec: str, asked: Asked) -> Source:
+    """A picture, or a video. Raises SourceError."""
+    name, path = shown_name(spec), Path(spec).expanduser()
+    if path.suffix.lower() in PHOTO_SUFFIXES:
+        return PhotoSource(name, [(path, path.name)], clock=asked.clock)
+    return video_source(name, open_video(path), asked)
+
+
+def folder_source(spec: str, asked: Asked) -> Source:
+    """The photos in a folder and below. Raises SourceError where there is none."""
+    return PhotoSource(shown_name(spec), _photos_in(Path(spec).expanduser()), clock=asked.clock)
+
+
+def glob_source(spec: str, asked: Asked) -> Source:
+    """The photos that a pattern matches. Raises SourceError where there is none."""
+    return PhotoSource(shown_name(spec), _photos_matching(Path(spec).expanduser()), clock=asked.clock)
+
+
+def video_source(name: str, capture: cv2.VideoCapture, asked: Asked) -> Source:
+    """Every frame in order, or at the video's own rate."""
+    if not asked.realtime:
+        return VideoSource(name, capture, clock=asked.clock)
+    return RealtimeSource(name, paced(capture, asked), clock=asked.clock, sleep=asked.sleep)
+
+
+def paced(capture: cv2.VideoCapture, asked: Asked) -> PacedCapture:
+    """At the rate that the file states."""
+    return PacedCapture(capture, capture.get(cv2.CAP_PROP_FPS), clock=asked.clock, sleep=asked.sleep)
+
+
+def _path(spec: str) -> Path | None:
+    """None for what can be none: nothing at all, an address, what is in the home of nobody."""
+    try:
+        return None if not spec.strip() or "\0" in spec or "://" in spec else Path(spec).expanduser()
+    except RuntimeError:
+        return None
+
+
+def _photos_in(folder: Path) -> list[tuple[Path, str]]:
+    photos = sorted(path for path in folder.rglob("*") if _is_photo(path))
+    if not photos:
+        raise SourceError(
+            f"{shown_name(str(folder))}: no photo in this folder or below; expected JPEG, PNG, BMP, WebP or TIFF files"
+        )
+    return [(path, path.relative_to(folder).as_posix()) for path in photos]
+
+
+def _photos_matching(pattern: Path) -> list[tuple[Path, str]]:
+    fixed = next(i for i, part in enumerate(pattern.parts) if any(wildcard in part for wildcard in WILDCARDS))
+    found = Path(*pattern.parts[:fixed]).glob(str(Path(*pattern.parts[fixed:])))
+    photos = sorted(path for path in found if _is_photo(path))
+    if not photos:
+        raise SourceError(
+            f"{shown_name(str(pattern))}: matches no photo; expected a pattern such as 'photos/*.jpg', quoted"
+        )
+    return [(path, str(path)) for path in photos]
+
+
+def _is_photo(path: Path) -> bool:
+    return path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
 
 
 class PhotoSource:

@@ -3,80 +3,68 @@
 In:  a camera number ("0") or device ("/dev/video0", or a link to it), "picamera" or "picamera:1", a video file, a
      picture, a folder, a glob ("photos/*.jpg"), an http(s):// or rtsp(s):// address, or "test" (a moving pattern).
 Out: a Source (see `edge.contract.frame`), or SourceError in one line that says what was found instead.
+
+To add a kind of source: a file in this folder, and a row in SOURCES.
 """
 
 from __future__ import annotations
 
-import re
+import argparse
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
-import cv2
-
+from edge.base.options import add_options, read_options
 from edge.base.text import shown_name
-from edge.contract.frame import Capture, Clock, Frame, Sleep, Source
+from edge.contract.event import Tell
+from edge.contract.frame import Clock, Sleep, Source
 from edge.errors import SourceError, UsageError
-from edge.picture.geometry import PHOTO_SUFFIXES
-from edge.picture.video import FASTEST_FPS, open_video, quieten_opencv
-from edge.sources.address import STREAM_SCHEMES, checked_address
-from edge.sources.camera import CameraInfo, camera_number, cameras, differences, watched_camera
-from edge.sources.files import PacedCapture, PhotoSource, RealtimeSource, VideoSource
-from edge.sources.pattern import PatternSource
-from edge.sources.stream import FreshCapture, open_stream
-from edge.sources.watchdog import FREEZE_S, STALL_S, Patience, Tell, WatchedSource, ignore
-
-__all__ = [
-    "CameraInfo",
-    "Frame",
-    "Source",
-    "cameras",
-    "open_source",
-    "open_video",
-    "quieten_opencv",
-    "shown_name",
-]
-
-KINDS = "a camera number, a video, a picture, a folder, a glob, an http(s):// or rtsp:// address, picamera, or test"
-TEST_SIZE_WH = (640, 480)
-WILDCARDS = "*?["
-
-C = TypeVar("C", bound=Capture)
+from edge.sources.asked import Asked
+from edge.sources.camera import CameraOptions, camera_source, is_camera
+from edge.sources.files import file_source, folder_source, glob_source, is_file, is_folder, is_glob
+from edge.sources.pattern import is_pattern, pattern_source
+from edge.sources.picamera import is_picamera, picamera_source
+from edge.sources.stream import is_address, stream_source
+from edge.sources.watchdog import Patience, ignore
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What a source was asked for besides its name."""
+class SourceRow:
+    """One kind of source."""
 
-    realtime: bool
-    size_wh: tuple[int, int] | None
-    fps: float | None
-    max_fps: float | None
-    patience: Patience
-    tell: Tell
-    clock: Clock
-    sleep: Sleep
-    wall: Clock
+    help: str  # what a name of it is, in the help of --source
+    expected: str  # the same in an error, among the others
+    matches: Callable[[str], bool]  # whether a name means this kind
+    open: Callable[[str, Asked], Source]  # raises SourceError
+    options: tuple[type[Any], ...] = ()  # dataclasses made with edge.base.options; kinds may share one
+    is_path: bool = False  # then a name that means another kind, as "test" does, is no path
+    takes_size: str | None = None  # what it is called among those that can be given a size
+    takes_rate: str | None = None  # the same of a rate
 
-    def __post_init__(self) -> None:
-        if self.size_wh is not None and min(self.size_wh) < 1:
-            raise UsageError(f"--camera-size is {self.size_wh[0]}x{self.size_wh[1]}; expected pixels, as 1280x720")
-        if self.fps is not None and not 0 < self.fps <= FASTEST_FPS:
-            raise UsageError(f"--camera-fps is {self.fps:g}; expected more than 0 and at most {FASTEST_FPS:g}")
+
+SOURCES = (
+    SourceRow(
+        "camera number", "a camera number", is_camera, camera_source, (CameraOptions, Patience),
+        takes_size="a camera", takes_rate="a camera",
+    ),
+    SourceRow(
+        "picamera", "picamera", is_picamera, picamera_source, (CameraOptions, Patience),
+        takes_size="a camera", takes_rate="a camera",
+    ),
+    SourceRow("file", "a video, a picture", is_file, file_source, is_path=True),
+    SourceRow("folder", "a folder", is_folder, folder_source, is_path=True),
+    SourceRow("glob", "a glob", is_glob, glob_source, is_path=True),
+    SourceRow("stream address", "an http(s):// or rtsp:// address", is_address, stream_source, (Patience,)),
+    SourceRow("test", "test", is_pattern, pattern_source, (CameraOptions,), takes_size="the test pattern"),
+)  # fmt: skip
 
 
 def open_source(
     spec: str,
-    *,
+    *options: object,
     realtime: bool = False,
-    size_wh: tuple[int, int] | None = None,
-    fps: float | None = None,
     max_fps: float | None = None,
-    stall_s: float = STALL_S,
-    freeze_s: float = FREEZE_S,
-    give_up_after_s: float | None = None,
     tell: Tell = ignore,
     clock: Clock = time.monotonic,
     sleep: Sleep = time.sleep,
@@ -84,154 +72,62 @@ def open_source(
 ) -> Source:
     """Open what `spec` names (the module says what it may be). Raises SourceError, one line, if it cannot be.
 
-    `realtime` plays a video at its own rate; `size_wh` (pixels) and `fps` are asked of a camera, the size also of the
-    test pattern. Whoever reads at most `max_fps` frames a second spares the others their decoding. Cameras and streams
-    are watched: see `edge.sources.watchdog` for `stall_s`, `freeze_s`, `give_up_after_s` and what is told; with
-    `give_up_after_s` one that is not there yet is waited for.
+    `options` are those of its kind, as `CameraOptions(size_wh=(640, 480))`; without them it has its defaults, and
+    those of other kinds are left aside. `realtime` plays a video at its own rate. Whoever reads at most `max_fps`
+    frames a second spares the others their decoding. Cameras and streams are watched: see `edge.sources.watchdog` for
+    what `tell` hears and what `Patience` there is; with its `give_up_after_s` one that is not there yet is waited for.
     """
-    patience = Patience(stall_s, freeze_s, give_up_after_s)
-    asked = _Asked(realtime, size_wh, fps, max_fps, patience, tell, clock, sleep, wall)
-    scheme = spec.partition("://")[0].lower() if "://" in spec else ""
-    number = camera_number(spec)
-    picamera = re.fullmatch(r"picamera(?::(\d{1,2}))?", spec, re.ASCII)
-    _refuse_what_it_cannot(spec, asked, is_camera=number is not None or picamera is not None)
-    if number is not None:
-        return _camera(number, asked)
-    if picamera:
-        return _picamera(int(picamera[1] or 0), asked)
-    if spec == "test":
-        return PatternSource(size_wh or TEST_SIZE_WH, clock=clock, sleep=sleep)
-    if scheme in STREAM_SCHEMES:
-        return _stream(checked_address(spec), asked)
-    if scheme:
-        raise SourceError(f"{shown_name(spec)}: {shown_name(scheme)}:// is not supported; expected {KINDS}")
-    return _open_path(spec, asked)
+    asked = Asked(options, realtime, max_fps, tell, clock, sleep, wall)
+    row = _row_of(spec)
+    _refuse_what_it_cannot(spec, row, asked.of(CameraOptions))
+    if row is None:
+        raise _nothing_like(spec)
+    return row.open(spec, asked)
 
 
-def _refuse_what_it_cannot(spec: str, asked: _Asked, is_camera: bool) -> None:
-    if asked.size_wh and not (is_camera or spec == "test"):
-        raise UsageError(f"{shown_name(spec)} has its own size; only a camera or the test pattern can be given one")
-    if asked.fps and not is_camera:
-        raise UsageError(f"{shown_name(spec)} has its own rate; only a camera can be given one; see --max-fps")
+def source_help() -> str:
+    """What a name may be, for the help of --source."""
+    return _listed([row.help for row in SOURCES])
 
 
-def _camera(number: int, asked: _Asked) -> Source:
-    camera = watched_camera(number, asked.size_wh, asked.fps)
-    first = _first(camera.open, asked)
-    warnings = [] if isinstance(first, SourceError) else differences(first, asked.size_wh, asked.fps)
-    return _watched(f"camera {number}", camera.open, first, asked, warnings)
+def add_source_options(group: Any) -> None:
+    """Give a parser, or a group of one, the options of every kind of source."""
+    for kind in _kinds_of_options():
+        add_options(group, kind)
 
 
-def _picamera(number: int, asked: _Asked) -> Source:
-    from edge.sources.picamera import PicameraCapture  # picamera2 is only on a Raspberry Pi
-
-    def open_once() -> PicameraCapture:
-        return PicameraCapture(number, asked.size_wh, asked.fps)
-
-    first = _first(open_once, asked)
-    warnings = [] if isinstance(first, SourceError) else first.differences(asked.size_wh)
-    return _watched(f"picamera:{number}", open_once, first, asked, warnings)
+def read_source_options(given: argparse.Namespace) -> tuple[object, ...]:
+    """The `options` for `open_source`. Raises UsageError."""
+    return tuple(read_options(kind, given) for kind in _kinds_of_options())
 
 
-def _stream(address: str, asked: _Asked) -> Source:
-    def open_once() -> cv2.VideoCapture:
-        return open_stream(address, asked.patience.stall_s)
-
-    def open_again() -> Capture:
-        capture = open_once()
-        return _paced(capture, asked) if _is_file(capture) else FreshCapture(capture, asked.clock)
-
-    first = _first(open_once, asked)
-    if isinstance(first, SourceError):
-        return _watched(shown_name(address), open_again, first, asked)
-    if _is_file(first):
-        return _video_source(shown_name(address), first, asked)
-    return _watched(shown_name(address), open_again, FreshCapture(first, asked.clock), asked)
+def _kinds_of_options() -> list[type[Any]]:
+    return list(dict.fromkeys(kind for row in SOURCES for kind in row.options))
 
 
-def _is_file(capture: cv2.VideoCapture) -> bool:
-    """Only a file on a server knows how many frames it has; grabbed like a stream it would race past."""
-    return bool(capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
+def _row_of(spec: str) -> SourceRow | None:
+    return next((row for row in sorted(SOURCES, key=lambda row: row.is_path) if row.matches(spec)), None)
 
 
-def _first(open_once: Callable[[], C], asked: _Asked) -> C | SourceError:
-    """The first attempt; its failure is an error, unless there is time to try again."""
-    try:
-        return open_once()
-    except SourceError as error:
-        if asked.patience.give_up_after_s is None:
-            raise
-        return error
+def _refuse_what_it_cannot(spec: str, row: SourceRow | None, camera: CameraOptions) -> None:
+    if camera.size_wh and not (row and row.takes_size):
+        those = " or ".join(dict.fromkeys(row.takes_size for row in SOURCES if row.takes_size))
+        raise UsageError(f"{shown_name(spec)} has its own size; only {those} can be given one")
+    if camera.fps and not (row and row.takes_rate):
+        those = " or ".join(dict.fromkeys(row.takes_rate for row in SOURCES if row.takes_rate))
+        raise UsageError(f"{shown_name(spec)} has its own rate; only {those} can be given one; see --max-fps")
 
 
-def _watched(
-    name: str,
-    open_once: Callable[[], Capture],
-    first: Capture | SourceError,
-    asked: _Asked,
-    warnings: Sequence[str] = (),
-) -> Source:
-    return WatchedSource(
-        name,
-        open_once,
-        first=first,
-        patience=asked.patience,
-        rest_s=1 / asked.max_fps if asked.max_fps else 0.0,
-        tell=asked.tell,
-        warnings=warnings,
-        clock=asked.clock,
-        sleep=asked.sleep,
-        wall=asked.wall,
-    )
-
-
-def _open_path(spec: str, asked: _Asked) -> Source:
-    path = Path(spec).expanduser()
+def _nothing_like(spec: str) -> SourceError:
+    name, expected = shown_name(spec), f"expected {_listed([row.expected for row in SOURCES])}"
     if not spec.strip():
-        raise SourceError(f"no source was named; expected {KINDS}")
+        return SourceError(f"no source was named; {expected}")
+    if "://" in spec:
+        return SourceError(f"{name}: {shown_name(spec.partition('://')[0].lower())}:// is not supported; {expected}")
     if "\0" in spec:
-        raise SourceError(f"{shown_name(spec)}: a null character; expected {KINDS}")
-    name = shown_name(spec)
-    if path.is_dir():
-        return PhotoSource(name, _photos_in(path), clock=asked.clock)
-    if path.exists():
-        if path.suffix.lower() in PHOTO_SUFFIXES:
-            return PhotoSource(name, [(path, path.name)], clock=asked.clock)
-        return _video_source(name, open_video(path), asked)
-    if any(wildcard in spec for wildcard in WILDCARDS):
-        return PhotoSource(name, _photos_matching(path), clock=asked.clock)
-    raise SourceError(f"no such file or folder: {name}; expected {KINDS}")
+        return SourceError(f"{name}: a null character; {expected}")
+    return SourceError(f"no such file or folder: {name}; {expected}")
 
 
-def _photos_in(folder: Path) -> list[tuple[Path, str]]:
-    photos = sorted(path for path in folder.rglob("*") if _is_photo(path))
-    if not photos:
-        raise SourceError(
-            f"{shown_name(str(folder))}: no photo in this folder or below; expected JPEG, PNG, BMP, WebP or TIFF files"
-        )
-    return [(path, path.relative_to(folder).as_posix()) for path in photos]
-
-
-def _photos_matching(pattern: Path) -> list[tuple[Path, str]]:
-    fixed = next(i for i, part in enumerate(pattern.parts) if any(wildcard in part for wildcard in WILDCARDS))
-    found = Path(*pattern.parts[:fixed]).glob(str(Path(*pattern.parts[fixed:])))
-    photos = sorted(path for path in found if _is_photo(path))
-    if not photos:
-        raise SourceError(
-            f"{shown_name(str(pattern))}: matches no photo; expected a pattern such as 'photos/*.jpg', quoted"
-        )
-    return [(path, str(path)) for path in photos]
-
-
-def _is_photo(path: Path) -> bool:
-    return path.suffix.lower() in PHOTO_SUFFIXES and path.is_file()
-
-
-def _video_source(name: str, capture: cv2.VideoCapture, asked: _Asked) -> Source:
-    if not asked.realtime:
-        return VideoSource(name, capture, clock=asked.clock)
-    return RealtimeSource(name, _paced(capture, asked), clock=asked.clock, sleep=asked.sleep)
-
-
-def _paced(capture: cv2.VideoCapture, asked: _Asked) -> PacedCapture:
-    return PacedCapture(capture, capture.get(cv2.CAP_PROP_FPS), clock=asked.clock, sleep=asked.sleep)
+def _listed(words: list[str]) -> str:
+    return f"{', '.join(words[:-1])}, or {words[-1]}"

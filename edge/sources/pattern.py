@@ -10,10 +10,22 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from edge.contract.frame import Clock, Frame, Sleep, is_set
+from edge.contract.frame import Clock, Frame, Sleep, Source, is_set
 from edge.picture.geometry import Picture
+from edge.sources.asked import Asked
+from edge.sources.camera import CameraOptions
 
 TEST_FPS = 30.0
+USUAL_SIZE_WH = (640, 480)
+
+
+def is_pattern(spec: str) -> bool:
+    return spec == PatternSource.name
+
+
+def pattern_source(spec: str, asked: Asked) -> Source:
+    """The pattern, in the size asked of a camera."""
+    return PatternSource(asked.of(CameraOptions).size_wh or USUAL_SIZE_WH, clock=asked.clock, sleep=asked.sleep)
 
 
 class PatternSource:

@@ -12,19 +12,42 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 from typing import Any
 
 import numpy as np
 
+from edge.base.text import one_line
+from edge.contract.frame import Source
 from edge.errors import DependencyError, SourceError
 from edge.picture.geometry import Picture
-from edge.sources.camera import CameraInfo, other_size
+from edge.sources.asked import Asked
+from edge.sources.camera import CameraInfo, CameraOptions, other_size
 
 BGR_IN_MEMORY = "RGB888"
 USUAL_SIZE_WH = (640, 480)
 MICROSECONDS = 1_000_000
+LONGEST_REASON = 160  # characters
+NAME = re.compile(r"picamera(?::(\d{1,2}))?", re.ASCII)
 # What picamera2 and libcamera raise for a camera that is missing, held by another program, or has gone.
 FAILURES = (RuntimeError, OSError, IndexError, ValueError)
+
+
+def is_picamera(spec: str) -> bool:
+    return NAME.fullmatch(spec) is not None
+
+
+def picamera_source(spec: str, asked: Asked) -> Source:
+    """The camera of a Raspberry Pi that `spec` names, watched. Raises SourceError and DependencyError."""
+    match, options = NAME.fullmatch(spec), asked.of(CameraOptions)
+    number = int(match[1] or 0) if match else 0
+
+    def open_once() -> PicameraCapture:
+        return PicameraCapture(number, options.size_wh, options.fps)
+
+    first = asked.first(open_once)
+    warnings = [] if isinstance(first, SourceError) else first.differences(options.size_wh)
+    return asked.watched(f"picamera:{number}", open_once, first, warnings)
 
 
 class PicameraCapture:
@@ -44,7 +67,7 @@ class PicameraCapture:
         try:
             self._request = self._camera.capture_request()
         except FAILURES as error:
-            raise SourceError(f"the camera stopped ({_one_line(error)})") from error
+            raise SourceError(f"the camera stopped ({_reason(error)})") from error
         return self._request is not None
 
     def retrieve(self) -> tuple[bool, Picture | None]:
@@ -70,7 +93,7 @@ def _started(number: int, size_wh: tuple[int, int], fps: float | None) -> Any:
         camera = picamera2.Picamera2(number)
     except FAILURES as error:
         raise SourceError(
-            f"could not open picamera:{number}: {_one_line(error)}; close other programs that use it; "
+            f"could not open picamera:{number}: {_reason(error)}; close other programs that use it; "
             "list cameras with: rpicam-hello --list-cameras"
         ) from error
     controls = {"FrameDurationLimits": (round(MICROSECONDS / fps),) * 2} if fps else {}
@@ -83,7 +106,7 @@ def _started(number: int, size_wh: tuple[int, int], fps: float | None) -> Any:
         with contextlib.suppress(SourceError):  # why it did not start says more
             _close(camera)
         raise SourceError(
-            f"could not open picamera:{number}: {_one_line(error)} with {size_wh[0]}x{size_wh[1]}; try 640x480"
+            f"could not open picamera:{number}: {_reason(error)} with {size_wh[0]}x{size_wh[1]}; try 640x480"
         ) from error
     return camera
 
@@ -93,7 +116,7 @@ def _close(camera: Any) -> None:
         camera.stop()
         camera.close()
     except FAILURES as error:
-        raise SourceError(f"the camera could not be closed ({_one_line(error)})") from error
+        raise SourceError(f"the camera could not be closed ({_reason(error)})") from error
 
 
 def _picamera2() -> Any:
@@ -101,12 +124,12 @@ def _picamera2() -> Any:
         return importlib.import_module("picamera2")
     except ValueError as error:  # one of its compiled parts was made for NumPy 1, and NumPy 2 is here
         raise DependencyError(
-            f"picamera2 and NumPy {np.__version__} do not fit ({_one_line(error)}); "
+            f"picamera2 and NumPy {np.__version__} do not fit ({_reason(error)}); "
             "install a newer part with: pip install --upgrade simplejpeg"
         ) from error
     except ImportError as error:
         raise DependencyError(
-            f"picamera2 cannot be imported ({_one_line(error)}); install it with: apt install python3-picamera2; "
+            f"picamera2 cannot be imported ({_reason(error)}); install it with: apt install python3-picamera2; "
             "a virtual environment sees it only if it was made with: python3 -m venv --system-site-packages"
         ) from error
 
@@ -120,5 +143,5 @@ def picameras() -> list[CameraInfo]:
     ]
 
 
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+def _reason(error: BaseException) -> str:
+    return one_line(str(error), LONGEST_REASON) or type(error).__name__

@@ -1,7 +1,7 @@
-"""Videos and streams through OpenCV's FFmpeg, and OpenCV kept quiet.
+"""Streams through OpenCV's FFmpeg, without the frames that have waited for us.
 
-In:  the path of a video file, or the address of a stream.
-Out: an open cv2.VideoCapture, or SourceError in one line.
+In:  the address of a stream, or of a video file on a server.
+Out: a Source, or SourceError in one line.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Any
 import cv2
 
 from edge.base.text import shown_name
-from edge.contract.frame import Clock
+from edge.contract.frame import Capture, Clock, Source
 from edge.errors import SourceError
 from edge.picture.video import FASTEST_FPS, USUAL_FPS, quieten_opencv
-from edge.sources.address import checked_address
+from edge.sources.address import STREAM_SCHEMES, checked_address
+from edge.sources.asked import Asked
+from edge.sources.files import paced, video_source
+from edge.sources.watchdog import Patience
 
 READ_MARGIN_S = 1.0
 LARGE_PIXELS = 1280 * 720  # above this one core of a small board may be too slow to decode in time
@@ -25,6 +28,35 @@ WAITING_SHARE = 0.25  # of the usual gap between frames
 LATE_GAPS = 4  # so many usual gaps without a frame: others are waiting behind it
 SLOWEST_GAP_S = 0.5  # of slower streams no frame can be spared
 GAP_WEIGHT = 0.02  # of the newest gap in the usual one
+
+
+def is_address(spec: str) -> bool:
+    scheme, separator, _ = spec.partition("://")
+    return bool(separator) and scheme.lower() in STREAM_SCHEMES
+
+
+def stream_source(spec: str, asked: Asked) -> Source:
+    """The stream at this address, watched; a video file there is read as one. Raises SourceError."""
+    address, name = checked_address(spec), shown_name(spec)
+
+    def open_once() -> cv2.VideoCapture:
+        return open_stream(address, asked.of(Patience).stall_s)
+
+    def open_again() -> Capture:
+        capture = open_once()
+        return paced(capture, asked) if _is_recorded(capture) else FreshCapture(capture, asked.clock)
+
+    first = asked.first(open_once)
+    if isinstance(first, SourceError):
+        return asked.watched(name, open_again, first)
+    if _is_recorded(first):
+        return video_source(name, first, asked)
+    return asked.watched(name, open_again, FreshCapture(first, asked.clock))
+
+
+def _is_recorded(capture: cv2.VideoCapture) -> bool:
+    """Only a file on a server knows how many frames it has; grabbed like a stream it would race past."""
+    return bool(capture.get(cv2.CAP_PROP_FRAME_COUNT) > 0)
 
 
 def open_stream(address: str, timeout_s: float) -> cv2.VideoCapture:

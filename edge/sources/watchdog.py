@@ -17,13 +17,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge.contract.event import NO_PICTURE, PICTURE_BACK, REOPENING, Event
+from edge.base.options import option
+from edge.contract.event import NO_PICTURE, PICTURE_BACK, REOPENING, Event, Tell
 from edge.contract.frame import Capture, Clock, Frame, Sleep, is_set
 from edge.errors import SourceError, UsageError
 from edge.sources.freeze import Freeze
 from edge.sources.grabber import WAIT_SLICE_S, Grabber, Slot
-
-Tell = Callable[[Event], None]
 
 STALL_S = 10.0  # a camera may take seconds to adapt to the light, none takes ten
 FREEZE_S = 10.0
@@ -40,11 +39,15 @@ def ignore(event: Event) -> None:
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait for what, in seconds."""
+    """How long to wait for what, in seconds; what is no option is as it is."""
 
-    stall_s: float = STALL_S  # without a frame, then the source is opened again
-    freeze_s: float = FREEZE_S  # of the same picture bit by bit, then it is opened again; 0 never
-    give_up_after_s: float | None = None  # without a picture, then it is an error; None: never, once there was one
+    stall_s: float = option(STALL_S, "seconds without a frame after which a camera or stream is opened again")
+    freeze_s: float = option(FREEZE_S, "seconds of the same picture, bit by bit, after which it is; 0 never")
+    give_up_after_s: float | None = option(
+        None, "seconds without a picture after which the run ends with an error; a camera that is not there yet is "
+        "waited for as long; inf waits for ever (default: never, once there was a picture)", metavar="S",
+        flag="--give-up-after",
+    )  # fmt: skip
     first_wait_s: float = 1.0  # before it is opened again; doubled with each attempt
     longest_wait_s: float = 30.0
     steady_s: float = 10.0  # of picture, then the next attempt is the first again

@@ -17,10 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ModelError
-from edge.tflite.flatbuffer import Damaged, Table, root
+from edge.tflite.flatbuffer import TFLITE, Damaged, Table, root
 from edge.tflite.runtimes import CUSTOM, OPERATORS, Operator
 
-IDENTIFIER = b"TFL3"
 # No real model comes near these; they keep a crafted one from costing minutes or gigabytes.
 MOST_AXES, MOST_LINKS, MOST_METADATA = 16, 1 << 18, 1 << 24
 DTYPES = (  # in the order of the schema's TensorType
@@ -84,7 +83,7 @@ class Anatomy:
 def dissect(flatbuffer: bytes, name: str) -> Anatomy:
     """Take a flatbuffer apart; `name` is for the message. Raises ModelError when it is damaged."""
     try:
-        return _Reader(root(flatbuffer, IDENTIFIER)).anatomy()
+        return _Reader(root(flatbuffer, TFLITE)).anatomy()
     except Damaged as error:
         raise ModelError(f"{name}: its flatbuffer is damaged ({error}); copy it again, or export it again") from error
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+TFLITE = b"TFL3"  # bytes 4 to 8 of every TFLite flatbuffer
 MOST_TABLES = 1 << 15  # MobileNetV2 has 900; reading so many takes about a second
 MOST_TEXT = 1 << 20  # bytes of one string
 SHARED = 1 << 26  # bytes that may be read beyond the file's own size: parts are shared, but not endlessly

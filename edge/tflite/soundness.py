@@ -9,9 +9,8 @@ Field numbers are those of the published schema (tensorflow/lite/schema/schema.f
 
 from __future__ import annotations
 
-from edge.tflite.flatbuffer import Table, root
+from edge.tflite.flatbuffer import TFLITE, Table, root
 
-IDENTIFIER = b"TFL3"
 TEXT = "text"
 OPTIONS, DETAILS, INDICES = UNIONS = ("options", "details", "indices")  # whose kind is the field before
 # Of each table: field number -> a number ("<i4"), a text, a vector ("[...]") or a table.
@@ -58,7 +57,7 @@ KINDS = {
 
 def require_sound(flatbuffer: bytes) -> None:
     """Raises edge.tflite.flatbuffer.Damaged unless all that a runtime follows lies within the file."""
-    waiting: list[tuple[Table, str]] = [(root(flatbuffer, IDENTIFIER), "Model")]
+    waiting: list[tuple[Table, str]] = [(root(flatbuffer, TFLITE), "Model")]
     while waiting:
         table, kind = waiting.pop()
         for n, what in SCHEMA[kind].items():

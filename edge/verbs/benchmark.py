@@ -50,7 +50,7 @@ SOAK_HEAD = (
 
 
 @dataclass(frozen=True)
-class Answer:
+class Measured:
     """What a benchmark found."""
 
     board: dict[str, Any]
@@ -102,20 +102,20 @@ def run(args: argparse.Namespace) -> int:
     counts = sorted({checked_threads(number) for number in args.threads or thread_counts(board.cores())})
     for model in args.models:
         Classifier(model)  # what is wrong with a file is told before anything is timed
-    answer = _measured(args, board, counts, size_wh)
-    print(json.dumps(_record(answer)) if args.json else _text(answer))
-    best = best_of(answer.steady, args.models[-1])
+    measured = _measured(args, board, counts, size_wh)
+    print(json.dumps(_record(measured)) if args.json else _text(measured))
+    best = best_of(measured.steady, args.models[-1])
     print(f"next: flora run {best.model} --source 0 --threads {best.threads}", file=sys.stderr)
     return 0
 
 
-def _measured(args: argparse.Namespace, board: Board, counts: list[int], size_wh: tuple[int, int]) -> Answer:
+def _measured(args: argparse.Namespace, board: Board, counts: list[int], size_wh: tuple[int, int]) -> Measured:
     before = board.temperature_c()
     starts = {model: fresh_start(model, size_wh) for model in args.models}
     title = " and ".join(map(str, counts[:-1])) + " and " * (len(counts) > 1) + _threads(counts[-1])
     with Progress(title, args.rounds * len(counts)) as bar:
         steady = time_frames(args.models, counts, camera_jpeg(size_wh), args.rounds, bar, board=board)
-    return Answer(_board(board), args.frame, starts, steady, (before, board.temperature_c()))
+    return Measured(_board(board), args.frame, starts, steady, (before, board.temperature_c()))
 
 
 def _soak(args: argparse.Namespace, size_wh: tuple[int, int]) -> int:
@@ -209,13 +209,13 @@ def _head(board: dict[str, Any], frame: str, models: list[str]) -> dict[str, Any
     }
 
 
-def _record(answer: Answer) -> dict[str, Any]:
-    head = _head(answer.board, answer.frame, list(answer.starts))
+def _record(measured: Measured) -> dict[str, Any]:
+    head = _head(measured.board, measured.frame, list(measured.starts))
     return head | {
-        "temperature_c": {"before": answer.heat[0], "after": answer.heat[1]},
-        "start": {model: asdict(found) for model, found in answer.starts.items()},
-        "steady": [_plain(one) for one in answer.steady],
-        "best_threads": {model: best_of(answer.steady, model).threads for model in answer.starts},
+        "temperature_c": {"before": measured.heat[0], "after": measured.heat[1]},
+        "start": {model: asdict(found) for model, found in measured.starts.items()},
+        "steady": [_plain(one) for one in measured.steady],
+        "best_threads": {model: best_of(measured.steady, model).threads for model in measured.starts},
     }
 
 
@@ -226,14 +226,14 @@ def _plain(found: Steady | Period) -> dict[str, Any]:
     return asdict(found) | named
 
 
-def _text(answer: Answer) -> str:
-    starts, width = answer.starts, max(len(model) for model in answer.starts)
+def _text(measured: Measured) -> str:
+    starts, width = measured.starts, max(len(model) for model in measured.starts)
     heads = [*STAGES, "frame to answer"]
     lines = [
-        f"{_where(answer.board)}; frames of {answer.frame}; milliseconds, p50/p95/p99",
+        f"{_where(measured.board)}; frames of {measured.frame}; milliseconds, p50/p95/p99",
         f"{'':{width}}  threads  {'  '.join(f'{head:>16}' for head in heads)}   times as fast",
     ]
-    for one in answer.steady:
+    for one in measured.steady:
         stages = "  ".join(f"{_stage(getattr(one, stage)):>16}" for stage in (*STAGES, "total"))
         speed = f"{one.speed.value:.2f} ({one.speed.low:.2f} to {one.speed.high:.2f})"
         note = "  while throttled" if one.is_throttled else ""
@@ -245,18 +245,18 @@ def _text(answer: Answer) -> str:
         f"  {_or_dash(found.peak_mb, '.1f'):>8}"
         for model, found in starts.items()
     ]
-    return "\n".join([*lines, "", *(_best_line(answer, model) for model in starts), _heat_line(answer)])
+    return "\n".join([*lines, "", *(_best_line(measured, model) for model in starts), _heat_line(measured)])
 
 
-def _best_line(answer: Answer, model: str) -> str:
-    best = best_of(answer.steady, model)
+def _best_line(measured: Measured, model: str) -> str:
+    best = best_of(measured.steady, model)
     usual = "" if best.threads == default_threads() else f"; flora run takes {default_threads()} unless told"
     return f"best for {model}: --threads {best.threads}, {best.total.p50:.2f} ms{usual}"
 
 
-def _heat_line(answer: Answer) -> str:
-    before, after = (_or_dash(value, ".1f") for value in answer.heat)
-    throttled = [one.is_throttled for one in answer.steady]
+def _heat_line(measured: Measured) -> str:
+    before, after = (_or_dash(value, ".1f") for value in measured.heat)
+    throttled = [one.is_throttled for one in measured.steady]
     told = "throttled meanwhile: the figures are too high" if any(throttled) else "not throttled"
     heat = "the board does not tell its temperature" if before == after == "-" else f"{before} to {after} °C"
     return f"{heat}; {'no word on throttling' if None in throttled and not any(throttled) else told}"

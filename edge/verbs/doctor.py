@@ -18,7 +18,7 @@ from dataclasses import asdict
 from edge.base.board import Board
 from edge.base.packages import DISTRIBUTION, installed
 from edge.base.progress import Progress
-from edge.machine.examination import FAIL, WARN, Finding, Patient, examine
+from edge.machine.examination import FAIL, WARN, Finding, Surroundings, examine
 
 STEPS = 2
 
@@ -30,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     board, done = Board(), iter(range(STEPS))
     with Progress("looking", STEPS) as bar:
-        findings = examine(Patient(board=board), lambda what: bar(next(done), note=what))
+        findings = examine(Surroundings(board=board), lambda what: bar(next(done), note=what))
         bar(STEPS)
     failed = [finding for finding in findings if finding.verdict == FAIL]
     if args.json:

@@ -27,8 +27,9 @@ from edge.contract.result import PictureClassifier
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.evaluation import accuracy
 from edge.evaluation.evaluation import Asked, Evaluation, ask, evaluate
-from edge.evaluation.held_out import Held, from_folder, from_run, of_unknown_things, pictures
+from edge.evaluation.held_out import HeldOut, from_folder, from_run, of_unknown_things, pictures
 from edge.photos.manifest import SPLITS, read_manifest
+from edge.photos.run_folder import MANIFEST, is_run
 from edge.picture.video import quieten_opencv
 from edge.verbs.opening import open_classifier
 
@@ -59,9 +60,11 @@ def run(args: argparse.Namespace) -> int:
     held = _unseen(_held(args, models, folder), args, models)
     things = of_unknown_things(Path(args.unknown)) if args.unknown else None
     classifiers = [open_classifier(model) for model in models]
+    for line in (line for classifier in classifiers for line in getattr(classifier, "remarks", ())):
+        _tell(line)
     _require_same_labels(held, classifiers)
     known = _ask(classifiers, held, "measuring")
-    _warn_of_strangers(held, classifiers)
+    _warn_of_other_splits(held, classifiers)
     unknown = _ask(classifiers, _others(things, args, models, known), "measuring unknown things") if things else None
     results = dict(zip(models, _evaluate(known, unknown), strict=True))
     truth, first, *others = _truth(known), *(answers.probabilities for answers in known.answers)
@@ -69,15 +72,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(classifiers: list[PictureClassifier], held: Held, title: str) -> Asked:
+def _ask(classifiers: list[PictureClassifier], held: HeldOut, title: str) -> Asked:
     with Progress(title, len(held.paths)) as bar:
         return ask(classifiers, pictures(held, _tell, bar))
 
 
-def _others(things: Held, args: argparse.Namespace, models: list[str], known: Asked) -> Held:
+def _others(things: HeldOut, args: argparse.Namespace, models: list[str], known: Asked) -> HeldOut:
     """Photos measured already, and any photo of a run at hand, are no pictures of unknown things."""
-    runs = {*filter(_is_run, models), *([args.run] if args.run else [])}
-    listed = {photo.sha256 for run in runs for photo in read_manifest(Path(run) / "manifest.csv")}
+    runs = {*filter(is_run, models), *([args.run] if args.run else [])}
+    listed = {photo.sha256 for run in runs for photo in read_manifest(Path(run) / MANIFEST)}
     return replace(things, seen=known.sha256s | listed)
 
 
@@ -108,7 +111,7 @@ def _tell(line: str) -> None:
 def _sort_out(models: list[str]) -> tuple[list[str], Path | None]:
     """Models first, then perhaps one folder of photos: a folder that is no run."""
     *others, last = models
-    folder = Path(last) if Path(last).is_dir() and not _is_run(last) else None
+    folder = Path(last) if Path(last).is_dir() and not is_run(last) else None
     if folder:
         if not others:
             raise UsageError(f"{folder}: a folder of photos but no model; expected: flora evaluate MODEL {folder}")
@@ -121,18 +124,14 @@ def _sort_out(models: list[str]) -> tuple[list[str], Path | None]:
     return models, folder
 
 
-def _is_run(model: str) -> bool:
-    return (Path(model) / "config.json").exists()
-
-
-def _held(args: argparse.Namespace, models: list[str], folder: Path | None) -> Held:
+def _held(args: argparse.Namespace, models: list[str], folder: Path | None) -> HeldOut:
     if folder is not None:
         if args.run or args.photos:
             raise UsageError(
                 f"{folder} and {'--run' if args.run else '--photos'} both name photos; expected one of them"
             )
         return from_folder(folder, _tell)
-    run = args.run or next(filter(_is_run, models), None)
+    run = args.run or next(filter(is_run, models), None)
     if run is None:
         raise UsageError(
             f"{models[0]}: on which photos? give --run RUN for a run's held-out ones, or a folder of class folders last"
@@ -140,21 +139,21 @@ def _held(args: argparse.Namespace, models: list[str], folder: Path | None) -> H
     return from_run(Path(run), args.split, args.photos)
 
 
-def _unseen(held: Held, args: argparse.Namespace, models: list[str]) -> Held:
+def _unseen(held: HeldOut, args: argparse.Namespace, models: list[str]) -> HeldOut:
     """Mark what the runs among the models were trained or chosen on, so that it is left out.
 
     A split asked for by name of a run's own photos stays: whoever says --split train means it.
     """
     seen: set[str] = set()
-    own = None if held.sha256s is None else args.run or next(filter(_is_run, models))
-    for model in filter(_is_run, models):
+    own = None if held.sha256s is None else args.run or next(filter(is_run, models))
+    for model in filter(is_run, models):
         if own is None or Path(model).resolve() != Path(own).resolve():
-            photos = read_manifest(Path(model) / "manifest.csv")
+            photos = read_manifest(Path(model) / MANIFEST)
             seen |= {photo.sha256 for photo in photos if photo.split != "test"}
     return replace(held, seen=frozenset(seen))
 
 
-def _require_same_labels(held: Held, classifiers: list[PictureClassifier]) -> None:
+def _require_same_labels(held: HeldOut, classifiers: list[PictureClassifier]) -> None:
     """All models must know the same classes in the same order, and every class of the photos."""
     first = classifiers[0]
     for other in classifiers[1:]:
@@ -171,11 +170,11 @@ def _require_same_labels(held: Held, classifiers: list[PictureClassifier]) -> No
         )
 
 
-def _warn_of_strangers(held: Held, classifiers: list[PictureClassifier]) -> None:
+def _warn_of_other_splits(held: HeldOut, classifiers: list[PictureClassifier]) -> None:
     """Say which model files were made from another list of photos than the run's: they may know its test photos."""
     for classifier in classifiers:
-        card = getattr(classifier, "card", None)
-        if card is not None and held.manifest_sha256 not in (None, card.manifest_sha256):
+        known = None not in (classifier.manifest_sha256, held.manifest_sha256)
+        if known and classifier.manifest_sha256 != held.manifest_sha256:
             _tell(f"{classifier.name} was trained on another split than the {held.what}; it may have seen some of them")
 
 

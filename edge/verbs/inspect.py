@@ -21,6 +21,7 @@ from edge.base.progress import Progress
 from edge.errors import ModelError, PhotoError
 from edge.model.classifier import bundled_model
 from edge.model.inspection import inspect_model
+from edge.photos.run_folder import is_run
 from edge.picture.video import quieten_opencv
 
 
@@ -36,7 +37,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     quieten_opencv()
     path = bundled_model() if args.path is None else Path(args.path)
-    if (path / "config.json").exists():
+    if is_run(path):
         raise ModelError(
             f"{path}: a run folder; expected a .tflite file or photos; make a file with: flora export {path}"
         )

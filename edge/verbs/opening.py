@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
+from edge.contract.result import PictureClassifier
 from edge.model.classifier import Classifier
 from edge.model.interpreter import checked_threads
+from edge.photos.run_folder import is_run
 
 
-def open_classifier(model: str | None, *, threads: int | None = None, threshold: float | None = None) -> Any:
+def open_classifier(
+    model: str | None, *, threads: int | None = None, threshold: float | None = None
+) -> PictureClassifier:  # fmt: skip
     """Open what `--model` names: a `.tflite` file; with TensorFlow also a run folder, a `.keras` file or `imagenet`.
 
     None is the bundled flower model.
@@ -22,6 +25,9 @@ def open_classifier(model: str | None, *, threads: int | None = None, threshold:
     if model is None:
         return Classifier(threads=threads, threshold=threshold)
     path = Path(model)
-    if model == "imagenet" or (path / "config.json").exists() or path.suffix == ".keras":
-        return import_module("training.network.classifier").open_keras(model, threshold=threshold)
+    if model == "imagenet" or is_run(path) or path.suffix == ".keras":
+        found: PictureClassifier = import_module("training.network.classifier").keras_classifier(
+            model, threshold=threshold
+        )
+        return found
     return Classifier(path, threads=threads, threshold=threshold)

@@ -17,10 +17,10 @@ from pathlib import Path
 import cv2
 
 from edge.base.files import write_atomically
-from edge.contract.result import Result, answer
+from edge.contract.result import Result
 from edge.drawing.heatmap import draw_heatmap, label_evidence
 from edge.errors import PhotoError, UsageError
-from edge.model.classifier import introduction
+from edge.model.classifier import Classifier, introduction
 from edge.photos.damage import checked_photo
 from edge.photos.folders import photo_paths
 from edge.picture.geometry import PHOTO_SUFFIXES, Picture
@@ -59,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     paths = [path for spec in args.photos for path in photo_paths(spec)]
     drawings = _drawings(args.evidence, paths)
     classifier = open_classifier(args.model, threshold=args.threshold)
-    for line in getattr(classifier, "remarks", ()):
+    for line in classifier.remarks:
         print(line, file=sys.stderr)
-    if args.model is None:
+    if args.model is None and isinstance(classifier, Classifier):
         print(introduction(classifier), file=sys.stderr)
     write = _json if args.json else _text
     failed: list[PhotoError] = []
@@ -106,7 +106,7 @@ def _draw(out: Path, frame: Picture, result: Result, model: str) -> None:
 def _json(path: Path, result: Result, k: int, drawing: Path | None) -> str:
     record = {
         "photo": str(path),
-        "answer": answer(result),
+        "answer": result.shown,
         "unknown": result.is_unknown,
         "top": [{"label": label, "probability": round(p, 6)} for label, p in result.top(k)],
         "latency_ms": round(result.latency_ms, 3),
@@ -117,4 +117,4 @@ def _json(path: Path, result: Result, k: int, drawing: Path | None) -> str:
 def _text(path: Path, result: Result, k: int, drawing: Path | None) -> str:
     width = max(len(label) for label, _ in result.top(k))
     lines = [f"  {label:<{width}}  {p:6.1%}  {'#' * round(30 * p)}" for label, p in result.top(k)]
-    return "\n".join([f"{path}: {answer(result)}", *lines, *([f"  where: {drawing}"] if drawing else [])])
+    return "\n".join([f"{path}: {result.shown}", *lines, *([f"  where: {drawing}"] if drawing else [])])

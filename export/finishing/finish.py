@@ -14,13 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.rejection import UNKNOWN, Rejection, known_scores
+from edge.contract.rejection import UNKNOWN, Rejection, known_sureties
 from edge.model.golden import GoldenCase
 from edge.model.interpreter import Interpreter
 from export.finishing.golden import choose_cases, plain_kernels
 from export.finishing.temperature import fit
 from export.finishing.threshold import SCORE, choose_rejection
 from export.graph import edit
+from export.graph.asking import answers
 from export.graph.metadata import About
 from export.graph.residual import divide_by_residual, features_of, has_features, subspace
 from export.opening.finished_run import Views
@@ -67,16 +68,10 @@ def finish(
     step("threshold for unknown")
     seen = answers(flatbuffer, validation.pictures)
     is_known = np.array(labels)[validation.truth] != UNKNOWN
-    known = known_scores(SCORE, seen[is_known], labels)
-    others = None if unknown is None else known_scores(SCORE, answers(flatbuffer, unknown), labels)
+    known = known_sureties(SCORE, seen[is_known], labels)
+    others = None if unknown is None else known_sureties(SCORE, answers(flatbuffer, unknown), labels)
     rejection = choose_rejection(known, others, coverage)
     step("golden cases")
     size, interpreter = validation.pictures.shape[1], Interpreter(flatbuffer, about.name)
     golden = choose_cases(interpreter, labels, size, seed, witnesses=[plain_kernels(flatbuffer)])
     return Finished(flatbuffer, temperature, learned.components if learned else 0, rejection, golden, seen)
-
-
-def answers(flatbuffer: bytes, pictures: NDArray[np.uint8], name: str = "the model") -> NDArray[np.float32]:
-    """What a flatbuffer puts out (n, num_classes) for pictures RGB uint8 (n, N, N, 3), n >= 1."""
-    interpreter = Interpreter(flatbuffer, name)
-    return np.stack([interpreter(picture) for picture in pictures])

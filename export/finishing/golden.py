@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
-from itertools import combinations, cycle, islice
+from itertools import cycle, islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from edge.base.streams import quiet_stderr
 from edge.errors import ModelError
 from edge.model.golden import LARGEST_AREA, LATTICE, SMALLEST, GoldenCase, frame
 from edge.model.interpreter import LITERT, told_apart
-from edge.model.verify import FAULTS, Answer, difference
+from edge.model.verify import FAULTS, Predict, difference
 from edge.picture.geometry import Picture, model_input
 
 STEADY, AGREED, MOVED, SHIFT = 6 / 256, 6 / 256, 9 / 256, 32 / 256  # of a probability; the third is in sum
@@ -71,7 +71,7 @@ class _Candidate:
 
 
 def choose_cases(
-    answer: Answer, labels: Sequence[str], size: int, seed: int = 0, *, witnesses: Sequence[Answer] = ()
+    answer: Predict, labels: Sequence[str], size: int, seed: int = 0, *, witnesses: Sequence[Predict] = ()
 ) -> tuple[GoldenCase, ...]:  # fmt: skip
     """Choose golden cases for the model behind `answer`; `witnesses` are the same model by other arithmetic.
 
@@ -98,20 +98,7 @@ def choose_cases(
     return tuple(candidate.case for candidate in chosen)
 
 
-def untold_labels(cases: Sequence[GoldenCase], labels: Sequence[str]) -> list[tuple[str, str]]:
-    """The pairs of labels that could change places unnoticed: no case has answers to them that lie well apart."""
-
-    def gap(case: GoldenCase, one: str, other: str) -> float:
-        return abs(case.answers.get(one, 0.0) - case.answers.get(other, 0.0))
-
-    return [
-        (one, other)
-        for one, other in combinations(labels, 2)
-        if max((gap(case, one, other) for case in cases), default=0.0) < SHIFT
-    ]
-
-
-def plain_kernels(flatbuffer: bytes) -> Answer:
+def plain_kernels(flatbuffer: bytes) -> Predict:
     """The model by the runtime's plain kernels, which answered as tflite-runtime 2.14 does, bit by bit on x86-64."""
     runtime: Any = import_module(f"{LITERT}.interpreter")
     plain = runtime.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
@@ -153,10 +140,10 @@ def _kinds(size: int) -> list[tuple[str, int, int]]:
 class _Search:
     """What stays the same from candidate to candidate."""
 
-    answer: Answer
+    answer: Predict
     labels: tuple[str, ...]
     size: int
-    witnesses: tuple[Answer, ...]
+    witnesses: tuple[Predict, ...]
 
     def tried(
         self, pattern: str, width: int, height: int, random: np.random.Generator,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base.files import in_place_of, writing
 from edge.base.packages import installed
 from edge.errors import ModelError, OutputError
 from edge.evaluation.accuracy import Scores
@@ -71,13 +71,8 @@ def require_place(path: Path) -> None:
         raise OutputError(f"{path}: there is no folder {path.parent}; make it first, or write somewhere else")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path}: a device or a pipe; expected the name of a file")
-    try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"{path}: no file can be written to that folder ({error.strerror or error}); write somewhere else"
-        ) from error
+    with writing(path, "no file can be written to that folder", "write somewhere else"):
+        tempfile.TemporaryFile(dir=path.parent).close()
 
 
 def write_model(path: Path, flatbuffer: bytes, card: ModelCard, picture_bgr: NDArray[np.uint8]) -> int:
@@ -85,20 +80,11 @@ def write_model(path: Path, flatbuffer: bytes, card: ModelCard, picture_bgr: NDA
 
     Raises OutputError when the place cannot be written to, ModelError when what was written does not load.
     """
-    partial, data = path.with_name(f".{path.name}.part"), pack(flatbuffer, card)
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _read_back(partial, card, picture_bgr)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path}: the model cannot be written ({error.strerror or error}); free some space or write somewhere else"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    part, data = path.with_name(f".{path.name}.part"), pack(flatbuffer, card)
+    told = writing(path, "the model cannot be written", "free some space or write somewhere else")
+    with told, in_place_of(path, part, is_synced=True):
+        part.write_bytes(data)
+        _read_back(part, card, picture_bgr)
     return len(data)
 
 

@@ -1,6 +1,6 @@
 """When the file answers "unknown": a threshold on how surely a picture shows a known class.
 
-In:  scores (n,) of known photos, and perhaps (m,) of pictures of other things, none of them seen in training.
+In:  sureties (n,) of known photos, and perhaps (m,) of pictures of other things, none of them seen in training.
 Out: a Rejection.
 """
 

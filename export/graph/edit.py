@@ -74,11 +74,6 @@ class _SharingBuilder(_Builder):
         return self.written[content]
 
 
-def temperature_of(flatbuffer: bytes) -> float:
-    """The temperature that the softmax divides logits by. Raises ModelError without a softmax."""
-    return 1.0 / float(softmax_of(load(flatbuffer)).builtinOptions.beta)
-
-
 def set_temperature(flatbuffer: bytes, temperature: float) -> bytes:
     """The model whose softmax divides logits by `temperature`, whatever it was before: beta = 1 / temperature."""
     low, high = TEMPERATURES

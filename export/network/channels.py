@@ -33,7 +33,7 @@ class Group:
 
 def groups(model: Any) -> tuple[Group, ...]:
     """The groups of a network, in the order of its layers; the head's own classes are not among them."""
-    made = _makers(model)
+    made = makers(model)
     found: dict[str, list[str]] = {}
     for layer in model.layers:
         if makes_channels(layer) and layer is not head_of(model):
@@ -43,13 +43,13 @@ def groups(model: Any) -> tuple[Group, ...]:
 
 def consumers(model: Any, group: str) -> list[Any]:
     """The convolutions that read the channels of a group."""
-    made = _makers(model)
-    return [layer for layer in model.layers if makes_channels(layer) and made[_sources(layer)[0]] == group]
+    made = makers(model)
+    return [layer for layer in model.layers if makes_channels(layer) and made[sources_of(layer)[0]] == group]
 
 
 def source_of(model: Any, name: str) -> Any:
     """The layer whose output a layer takes."""
-    return model.get_layer(_sources(model.get_layer(name))[0])
+    return model.get_layer(sources_of(model.get_layer(name))[0])
 
 
 def head_of(model: Any) -> Any:
@@ -64,7 +64,7 @@ def slim(model: Any, kept: Mapping[str, Kept], size: int | None = None) -> Any:
     """
     known = {group.name: group for group in groups(model)}
     _require_known(kept, known)
-    made = _makers(model)
+    made = makers(model)
     side = size or int(model.input_shape[1])
 
     def narrowed(layer: Any) -> Any:
@@ -83,14 +83,14 @@ def slim(model: Any, kept: Mapping[str, Kept], size: int | None = None) -> Any:
     return thin
 
 
-def _makers(model: Any) -> dict[str, str]:
+def makers(model: Any) -> dict[str, str]:
     """For each layer, the group whose channels come out of it: the name of its first convolution; "" is the picture."""
     made: dict[str, str] = {}
     for layer in model.layers:
-        sources = [made[name] for name in _sources(layer)]
+        sources = [made[name] for name in sources_of(layer)]
         if isinstance(layer, keras.layers.Add):
             made = _joined(made, sources)
-            sources = [made[name] for name in _sources(layer)]
+            sources = [made[name] for name in sources_of(layer)]
         made[layer.name] = layer.name if makes_channels(layer) else sources[0] if sources else ""
     return made
 
@@ -102,7 +102,7 @@ def _joined(made: dict[str, str], sources: Iterable[str]) -> dict[str, str]:
     return {layer: first if group in sources else group for layer, group in made.items()}
 
 
-def _sources(layer: Any) -> list[str]:
+def sources_of(layer: Any) -> list[str]:
     """Names of the layers whose output a layer takes."""
     if isinstance(layer, keras.layers.InputLayer):
         return []
@@ -117,7 +117,7 @@ def makes_channels(layer: Any) -> bool:
 
 def _into(layer: Any, made: Mapping[str, str], kept: Mapping[str, Kept]) -> Kept | None:
     """Which input channels of a layer are left; None for all."""
-    sources = _sources(layer)
+    sources = sources_of(layer)
     return kept.get(made[sources[0]]) if sources else None
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from export.network.head import OURS, with_our_head
-from export.slimming.latency import Outline
+from export.network.outline import Outline
 from training.network.keras import keras, tf
 from training.network.keras_file import RANDOM
 

@@ -16,16 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base.progress import Bar
+from edge.base.formats import remarks_on
+from edge.base.progress import Bar, Say
 from edge.errors import ModelError, PhotoError
+from edge.photos import run_folder
 from edge.photos.manifest import SPLITS, Photo, Split, read_manifest
+from export.presets import Plan
 from training.config import TrainConfig, read_config
 from training.network.backbone import batch_norms
 from training.network.inference import load_model
 from training.photos.views import device_views
 
 # isort: split
-from export.presets import Plan
+
 
 FAST_MOMENTUM = 0.9  # of BatchNorm's moving statistics: pruning takes only a hundred steps or so, and they must settle
 
@@ -79,17 +82,20 @@ class FinishedRun:
         return Views(pictures, self.truth(photos))
 
 
-def open_run(folder: Path, moved_photos: str | None = None) -> FinishedRun:
-    """Open a run folder. `moved_photos` is where its photos are now, if not where they were.
+def open_run(
+    folder: Path, moved_photos: str | None = None, tell: Say = lambda line: None
+) -> FinishedRun:
+    """Open a run folder. `moved_photos` is where its photos are now, if not where they were; `tell` hears remarks.
 
     Raises ModelError for a run that is not finished or whose parts do not fit, PhotoError when a photo is gone.
     """
     config = read_config(folder)
-    photos = read_manifest(folder / "manifest.csv")
+    photos = read_manifest(folder / run_folder.MANIFEST)
+    said, asked = folder / run_folder.EXPORT, folder / run_folder.CONFIG
+    for line in (*remarks_on(asked, config), *remarks_on(folder / run_folder.MANIFEST, photos)):
+        tell(line)
     labels, root = tuple(sorted({photo.label for photo in photos})), Path(moved_photos or config.photos)
-    run = FinishedRun(
-        folder, folder / "config.json", folder / "export", recipe(config), load_model(folder), photos, labels, root
-    )
+    run = FinishedRun(folder, asked, said, recipe(config), load_model(folder), photos, labels, root)
     _require_fit(run)
     _require_photos(run)
     prepare_fine_tuning(run)
@@ -107,11 +113,28 @@ def prepare_fine_tuning(run: FinishedRun) -> None:
         layer.momentum = FAST_MOMENTUM
 
 
+def pick_calibration(labels: Sequence[str], count: int, seed: int) -> list[int]:
+    """Positions of about `count` photos, drawn evenly from all classes: every class is seen, however rare."""
+    draws = np.random.default_rng(seed)
+    classes = sorted(set(labels))
+    picked: list[int] = []
+    for label in classes:
+        members = [i for i, name in enumerate(labels) if name == label]
+        picked += draws.permutation(members)[: -(-count // len(classes))].tolist()
+    return picked
+
+
+def slim_size(run: FinishedRun, plan: Plan) -> int:
+    """Side of a slim network's input, pixels; where none is asked for, that of the run's own."""
+    return min(plan.size, run.config.size) if plan.distil_epochs else run.config.size
+
+
 def _require_fit(run: FinishedRun) -> None:
     """The three files of a run must be of one training."""
     for split in SPLITS:
         if not run.members(split):
-            raise ModelError(f"{run.folder / 'manifest.csv'}: lists no {split} photos; train again with: flora train")
+            manifest = run.folder / run_folder.MANIFEST
+            raise ModelError(f"{manifest}: lists no {split} photos; train again with: flora train")
     found, expected = _border(run.model), (run.config.size, len(run.labels))
     if found != expected:
         raise ModelError(
@@ -133,19 +156,3 @@ def _require_photos(run: FinishedRun) -> None:
             f"{run.root / missing[0]}: no such photo ({len(missing)} of the run's {len(run.photos)} are missing); "
             "if the folder has moved give --photos FOLDER"
         )
-
-
-def pick_calibration(labels: Sequence[str], count: int, seed: int) -> list[int]:
-    """Positions of about `count` photos, drawn evenly from all classes: every class is seen, however rare."""
-    draws = np.random.default_rng(seed)
-    classes = sorted(set(labels))
-    picked: list[int] = []
-    for label in classes:
-        members = [i for i, name in enumerate(labels) if name == label]
-        picked += draws.permutation(members)[: -(-count // len(classes))].tolist()
-    return picked
-
-
-def slim_size(run: FinishedRun, plan: Plan) -> int:
-    """Side of a slim network's input, pixels; where none is asked for, that of the run's own."""
-    return min(plan.size, run.config.size) if plan.distil_epochs else run.config.size

@@ -8,7 +8,7 @@ Nobody can know whether the network was trained on these photos: the card says s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base.intervals import wilson_interval
-from edge.base.progress import Bar, Stages, silent
+from edge.base.progress import Bar, Say, Stages, silent
 from edge.base.text import is_plain_name
 from edge.contract.rejection import UNKNOWN
 from edge.errors import ModelError, PhotoError, UsageError
+from edge.photos import run_folder
 from edge.photos.folders import class_folders
 from edge.photos.manifest import Photo
 from export.network.rebuild import Rebuilt, as_expected, rebuild, require_classifier
@@ -38,7 +39,6 @@ TRIED = 100  # photos that say which range it is
 BATCH = 32
 MOST_CHANGED = 0.02  # of the answers, by what only the edge of a picture decides
 
-Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def is_keras_file(path: Path) -> bool:
 
 def open_keras(
     path: Path, labels_file: str | None, photos: str | None, pixels: str = AUTO, stages: Stages = silent,
-    tell: Tell = lambda line: None,
+    tell: Say = lambda line: None,
 ) -> FinishedRun:  # fmt: skip
     """Open a Keras file. `pixels` is one of PIXELS; `tell` is given what a person should know.
 
@@ -128,9 +128,9 @@ def _require_classes(root: Path, labels: Sequence[str], labels_file: str) -> Non
         )
 
 
-def _listed(folder: Path, root: Path, stages: Stages, tell: Tell) -> tuple[Photo, ...]:
+def _listed(folder: Path, root: Path, stages: Stages, tell: Say) -> tuple[Photo, ...]:
     """The photos by split, as training draws it: by their bytes, so that it is the same split every time."""
-    (folder / "manifest.csv").unlink(missing_ok=True)  # the photos may have changed since
+    (folder / run_folder.MANIFEST).unlink(missing_ok=True)  # the photos may have changed since
     return list_photos(TrainConfig(str(root)), folder, stages, tell)
 
 
@@ -159,7 +159,7 @@ def _answers(network: Any, views: NDArray[np.uint8], pixels: tuple[float, float]
 
 def _rebuilt(
     path: Path, network: Any, pixels: tuple[float, float], views: NDArray[np.uint8], truth: NDArray[np.int64],
-    tell: Tell,
+    tell: Say,
 ) -> Rebuilt:  # fmt: skip
     """The network rebuilt. Its first convolution converts the pixels where that harms no answer: it saves a layer."""
     exact = rebuild(network, pixels)
@@ -177,7 +177,7 @@ def _rebuilt(
     return folded
 
 
-def _chosen(path: Path, trial: _Trial, asked: str, classes: int, tell: Tell) -> str:
+def _chosen(path: Path, trial: _Trial, asked: str, classes: int, tell: Say) -> str:
     """The range to export with. Raises ModelError when the network does no better than guessing."""
     best = max(trial.right, key=lambda name: trial.right[name])
     chosen = best if asked == AUTO else asked

@@ -8,14 +8,14 @@ Which half a picture is in depends on its bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base.progress import Bar
+from edge.base.progress import Bar, Say
 from edge.errors import PhotoError
 from edge.evaluation.held_out import of_unknown_things, pictures
 from edge.picture.geometry import model_input
@@ -41,7 +41,7 @@ class Unknowns:
 
 
 def read_unknowns(
-    folder: Path, run: FinishedRun, sizes: Collection[int], tell: Callable[[str], None], bar: Bar
+    folder: Path, run: FinishedRun, sizes: Collection[int], tell: Say, bar: Bar
 ) -> Unknowns:
     """Read and halve them; photos of the run itself are left out. Raises PhotoError when they are too few."""
     held = replace(

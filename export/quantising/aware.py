@@ -1,6 +1,7 @@
 """Quantisation-aware training: a network that computes with the steps of int8 already, and so learns to live with them.
 
-In:  a flat Keras network with the head of `training.network.backbone`, float32 [-1, 1] (batch, N, N, 3) -> probabilities.
+In:  a flat Keras network with our head (training/network/backbone.py), float32 [-1, 1] (batch, N, N, 3) ->
+     probabilities.
 Out: one with the same layer names, inputs, outputs and weights, and fake quantisation in it; of that, a full int8
      flatbuffer.
 

@@ -2,7 +2,7 @@
 
 In:  a flat Keras model, float32 [-1, 1] (batch, N, N, 3) -> probabilities (batch, num_classes).
 Out: flatbuffers whose input is uint8 RGB [1, N, N, 3], raw pixel values, whatever the variant:
-     the int8 file has the normalisation in its input's quantisation, the float files in a Rescaling layer.
+     the int8 file has the normalisation in its input's quantisation, the float files in two operators.
 """
 
 from __future__ import annotations
@@ -20,34 +20,30 @@ from edge.model.interpreter import Interpreter
 from export.graph.edit import compact
 from export.quantising.bias import corrected
 from training.network.inference import normalise
-from training.network.keras import keras, tf
+from training.network.keras import tf
 
 # isort: split
 from tensorflow.lite.python.convert_phase import ConverterError  # after training.network.keras, which chooses Keras 2
 
-PIXEL_SCALE = 1 / 127.5
+PIXEL_SCALE, BLACK = 1 / 127.5, -1.0
 ZERO_POINTS = (127, 128)
 PROBABILITY_SCALE = 1 / 256
 
 
 def convert_float(model: Any) -> bytes:
     """All tensors float32: the reference that quantised files are compared with."""
-    return _convert(tf.lite.TFLiteConverter.from_keras_model(_with_pixels(model)), "float32")
+    return _convert(model, "float32", takes_pixels=True)
 
 
 def convert_dynamic_range(model: Any) -> bytes:
     """Weights int8, activations float32, quantised on the fly."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(_with_pixels(model))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    return _convert(converter, "dynamic range")
+    return _convert(model, "dynamic range", takes_pixels=True, optimizations=[tf.lite.Optimize.DEFAULT])
 
 
 def convert_float16(model: Any) -> bytes:
     """Weights float16, widened to float32 when the file is loaded: half the download, the speed of float32."""
-    converter = tf.lite.TFLiteConverter.from_keras_model(_with_pixels(model))
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-    return _convert(converter, "float16")
+    half = tf.lite.TargetSpec(supported_types=[tf.float16])
+    return _convert(model, "float16", takes_pixels=True, optimizations=[tf.lite.Optimize.DEFAULT], target_spec=half)
 
 
 def convert_int8(model: Any, calibration: NDArray[np.uint8]) -> bytes:
@@ -65,13 +61,12 @@ def convert_quantised(network: Any) -> bytes:
 
 
 def _convert_integer(model: Any, representative: Callable[[], Iterator[list[NDArray[np.float32]]]] | None) -> bytes:
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    settings: dict[str, Any] = {"optimizations": [tf.lite.Optimize.DEFAULT]}
     if representative:  # the converter asks for pictures where it is asked for integer operators
-        converter.representative_dataset = representative
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = converter.inference_output_type = tf.uint8
-    flatbuffer = compact(_convert(converter, "int8"))
+        integers = tf.lite.TargetSpec(supported_ops=[tf.lite.OpsSet.TFLITE_BUILTINS_INT8])
+        settings |= {"representative_dataset": representative, "target_spec": integers}
+    settings |= {"inference_input_type": tf.uint8, "inference_output_type": tf.uint8}
+    flatbuffer = compact(_convert(model, "int8", takes_pixels=False, **settings))
     check_borders(flatbuffer)
     return flatbuffer
 
@@ -100,16 +95,32 @@ def _representative(calibration: NDArray[np.uint8]) -> Iterator[list[NDArray[np.
         yield [normalise(picture[None])]
 
 
-def _with_pixels(model: Any) -> Any:
-    """Wrap a network in the normalisation that the int8 file has in its input's quantisation."""
-    pixels = keras.Input(model.input_shape[1:], dtype="uint8", batch_size=1)
-    return keras.Model(pixels, model(keras.layers.Rescaling(PIXEL_SCALE, offset=-1.0)(tf.cast(pixels, tf.float32))))
+def converter_of(model: Any, *, takes_pixels: bool) -> Any:
+    """A converter of one picture (1, N, N, 3): raw uint8, if the model is to take pixels, or float32 [-1, 1].
+
+    Of the Keras model itself TensorFlow first writes a SavedModel and traces every layer once more for it: ten times
+    the time, and memory that it keeps. What comes of this one has no signature; `graph.finish` writes one.
+    """
+
+    def answer(picture: Any) -> Any:
+        scaled = tf.cast(picture, tf.float32) * PIXEL_SCALE + BLACK if takes_pixels else picture
+        return model(scaled, training=False)
+
+    picture = tf.TensorSpec((1, *model.input_shape[1:]), tf.uint8 if takes_pixels else tf.float32)
+    function = tf.function(answer, autograph=False).get_concrete_function(picture)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], model)
+    converter.experimental_lower_to_saved_model = False
+    return converter
 
 
-def _convert(converter: Any, what: str) -> bytes:
+def _convert(model: Any, what: str, *, takes_pixels: bool, **settings: Any) -> bytes:
+    """`settings` are attributes of TensorFlow's converter. Raises ModelError."""
     failure: Exception
     with quiet_stderr():
         try:
+            converter = converter_of(model, takes_pixels=takes_pixels)
+            for name, value in settings.items():
+                setattr(converter, name, value)
             return bytes(converter.convert())
         except (ConverterError, ValueError, RuntimeError, tf.errors.OpError) as error:
             failure = error

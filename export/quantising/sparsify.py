@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from edge.base.progress import Bar, no_bar
 from edge.errors import UsageError
-from training.fitting.phase import StepProgress, WarmCosine, step_callback
+from training.fitting.phase import StepBar, WarmCosine, make_variables
 from training.network.backbone import EVIDENCE
 from training.network.keras import keras
 
@@ -54,7 +55,7 @@ class Sparsity:
     total: float
 
 
-def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: StepProgress | None = None) -> Any:
+def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: Bar = no_bar) -> Any:
     """Prune and fine-tune a copy of `model`; the given one stays as it is. `batches(epoch)` as in training."""
     keras.utils.set_random_seed(how.seed)
     total = how.epochs * how.steps
@@ -62,12 +63,12 @@ def prune(model: Any, batches: Callable[[int], Any], how: Pruning, progress: Ste
     optimizer = keras.optimizers.Adam(WarmCosine(how.rate, how.steps // 2, total))
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=how.label_smoothing)
     pruned.compile(optimizer, loss)
+    make_variables(pruned)
     for epoch in range(how.epochs):
         data = batches(epoch).map(lambda inputs, target, weight: (inputs[0], target, weight))
         note = f"epoch {epoch + 1}/{how.epochs}"
-        callbacks: list[Any] = [tfmot.sparsity.keras.UpdatePruningStep()]
-        callbacks += [step_callback(progress, total, note, before=epoch * how.steps)] if progress else []
-        pruned.fit(data, verbose=0, callbacks=callbacks)
+        steps = StepBar(progress, total, note, before=epoch * how.steps)
+        pruned.fit(data, verbose=0, callbacks=[tfmot.sparsity.keras.UpdatePruningStep(), steps])
     return tfmot.sparsity.keras.strip_pruning(pruned)
 
 

@@ -25,8 +25,9 @@ from edge.evaluation.unknowns import Detected, risk_coverage
 from edge.model.golden import GoldenCase
 from export.report import slimmed
 from export.report.pareto import plot_pareto
-from export.report.slimmed import Slimmed
-from export.variants.variant import KERAS, Variant, chance, digits, points, zeros
+from export.slimming.record import Slimmed
+from export.variants.table import KERAS, against_keras, figures, threads, zeros
+from export.variants.variant import Variant
 from training.report import plots
 from training.report.page import Markup, boxes, element, figure, pairs, table, write_page
 
@@ -100,10 +101,9 @@ def _results(found: ExportReport, test: Evaluation) -> Markup:
 
 
 def _variants(found: ExportReport) -> list[Markup]:
-    threads = max((v.all_threads for v in found.variants), default=1)
     heads = (
         "variant", "validation", "test (95%)", "points to keras (95%)", "p", "agreement", "kB", "gzip kB",
-        "million multiply-adds", "ms", "ms p95", f"ms {threads} threads", "speed (95%)", "MB",
+        "million multiply-adds", "ms", "ms p95", f"ms {threads(found.variants)} threads", "speed (95%)", "MB",
     )  # fmt: skip
     network = (KERAS, f"{found.float_validation.top1:.1%}", _top1(found.float_test), *[""] * (len(heads) - 3))
     rows = [network, *map(_variant, found.variants)]
@@ -112,22 +112,9 @@ def _variants(found: ExportReport) -> list[Markup]:
 
 
 def _variant(v: Variant) -> tuple[str, ...]:
-    change = v.test_change or v.change
-    return (
-        f"{v.name}{' (written)' if v.is_chosen else ''}",
-        f"{v.validation.top1:.1%}",
-        _top1(v.test),
-        *((points(change), chance(change)) if change else ("-", "-")),
-        f"{v.agreement:.1%}",
-        f"{v.bytes / 1000:.0f}",
-        f"{v.gzip_bytes / 1000:.0f}",
-        digits(v.multiply_adds / 1e6),
-        digits(v.p50_ms),
-        digits(v.p95_ms),
-        digits(v.all_p50_ms),
-        slimmed.speed(v.speed) if v.speed else "-",
-        f"{v.peak_mb:.0f}" if v.peak_mb is not None else "-",
-    )
+    name, speed = f"{v.name}{' (written)' if v.is_chosen else ''}", slimmed.speed(v.speed) if v.speed else "-"
+    compared = against_keras(v.test_change or v.change, "-")
+    return (name, f"{v.validation.top1:.1%}", _top1(v.test), *compared, *figures(v, speed))
 
 
 def _pareto(found: ExportReport, path: Path) -> list[Markup]:
@@ -216,13 +203,13 @@ def _draw(found: ExportReport, test: Evaluation, risk: Path, spread: Path) -> No
     """Photos of a class "unknown" are left out of both plots: there is nothing to answer."""
     is_known = np.array(found.labels)[found.test.truth] != UNKNOWN
     answers = Answers(found.labels, found.test.after, found.rejection)
-    scores = answers.scores[is_known]
+    scores = answers.sureties[is_known]
     is_right = (answers.probabilities.argmax(axis=1) == found.test.truth)[is_known]
     answered, others = test.answered, _unknown(found)
     stands = (answered.coverage.value, 1 - answered.accuracy.value) if answered and answered.accuracy else None
     plots.plot_risk_coverage(risk_coverage(scores, is_right), stands, risk)
     threshold = found.rejection.threshold if found.rejection else None
-    plots.plot_scores(scores, None if others is None else others.scores, threshold, spread)
+    plots.plot_scores(scores, None if others is None else others.sureties, threshold, spread)
 
 
 def _golden(found: ExportReport) -> list[Markup]:

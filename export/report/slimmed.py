@@ -7,35 +7,13 @@ Out: parts of an HTML page, and one PNG file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge.base.intervals import Interval
-from export.variants.variant import digits
+from export.slimming.record import Slimmed, Width
+from export.variants.table import digits
 from training.report import plots
 from training.report.page import Markup, element, figure, pairs, table
-
-
-@dataclass(frozen=True)
-class Width:
-    """Channels of one group, before and after."""
-
-    group: str
-    before: int
-    after: int
-
-
-@dataclass(frozen=True)
-class Slimmed:
-    """One slim network. Speeds count from the run's plain int8 file, as in the table."""
-
-    name: str  # of the variant
-    widths: Sequence[Width]  # in the order of the network
-    size_before: int  # of the input, pixels
-    size_after: int
-    predicted_speed: float  # by the latency table
-    measured_speed: Interval | None
-    history: Sequence[plots.HistoryRow]  # of the distillation, a row for each epoch; empty: not shown
 
 
 def section(found: Slimmed, folder: Path) -> list[Markup]:
@@ -51,11 +29,12 @@ def section(found: Slimmed, folder: Path) -> list[Markup]:
 
 def _facts(found: Slimmed) -> list[tuple[str, str]]:
     before, after = (sum(counts) for counts in ([w.before for w in found.widths], [w.after for w in found.widths]))
-    measured = found.measured_speed
+    measured, timed = found.measured_speed, found.timed_speed
     return [
         ("input", f"{found.size_before} to {found.size_after} pixels a side"),
         ("channels", f"{before} to {after} ({_share(before, after)} kept)"),
         ("speed foretold", f"{digits(found.predicted_speed)} times that of int8"),
+        *([("speed timed before it was taught", f"{digits(timed)} times that of int8")] if timed else []),
         ("speed measured", f"{speed(measured)} times that of int8" if measured else "-"),
     ]
 
@@ -85,7 +64,9 @@ HOW_TO_READ = {
     "slimmed": (
         "Whole channels were removed, those first that cost much time and matter little, so the network is smaller "
         "and faster wherever it runs. The speed foretold comes from a table of measured layers, the speed measured "
-        "from the finished file; a great difference between them means that the table is of another kind of device."
+        "from the finished file; a great difference between them means that the table is of another kind of device. "
+        "Where the table is not of another device, the shape was timed before it was taught, and corrected until it "
+        "was as fast as aimed for."
     ),
     "lessons": (
         "The slim network learned from the trained one, without labels. The curve is its accuracy on "

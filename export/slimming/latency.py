@@ -1,7 +1,7 @@
 """How long a network will take on a device, layer by layer, before it is made.
 
 In:  a table of single layers measured on that kind of device, as `flora benchmark --layers pi4.json` writes it there
-     (`flora export RUN --device-table pi4.json` reads it here); a network, how many channels its groups keep, its size.
+     (`flora export RUN --device-table pi4.json` reads it here); the layers of a network, as its Outline has them.
 Out: milliseconds of one int8 invoke with one thread.
 
 Kernels work on blocks of output pixels and channels and take as long for a part of a block as for all of it: where
@@ -23,11 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ModelError, UsageError
-from edge.machine.layers import FORMAT, LayerTiming, NetworkTiming, Timings
-from edge.machine.layers import ConvLayer as ConvLayer
-from export.network.channels import _makers, _sources, groups
-from training.network.keras import keras
+from edge.base.formats import remark, require_readable
+from edge.errors import UsageError
+from edge.machine.layers import FORMAT, KIND, MAJOR, ConvLayer, LayerTiming, NetworkTiming, Timings
+from export.network.outline import DEPTHWISE, KINDS, POINTWISE
 
 Numbers = NDArray[np.float64]
 
@@ -35,7 +34,6 @@ TABLES = Path(__file__).parent / "tables"
 MACHINES = {"x86_64": "x86-64", "AMD64": "x86-64"}  # what a machine calls its kind: the table that Flora brings for it
 MEASURE = "measure one on the device with: flora benchmark --layers FILE.json"
 
-STEM, POINTWISE, DEPTHWISE, ADD = KINDS = ("stem", "pointwise", "depthwise", "add")
 PIXEL_BLOCKS = {POINTWISE: (1, 2, 4, 5, 6, 7, 8)}  # of a matrix product; the other kinds go pixel by pixel
 CHANNEL_BLOCKS = (1, 4, 8, 16, 32)
 FEWEST_ROWS = 4  # of each kind
@@ -43,6 +41,8 @@ FEWEST_NETWORKS = 3
 MOST_ERROR = 0.1  # root mean square; 1 to 2 % where nothing else ran, 30 % on a busy machine
 LARGEST, LEAST_MS, MOST_MS = 1 << 16, 1e-7, 1e6  # no layer comes near these
 SIZES = ("side", "inputs", "outputs", "stride")
+LAYER_FIELDS = 1 + len(SIZES)  # of one in a network: its kind and its sizes
+HEAD = {"format", "device", "machine", "runtime", "threads", "rows", "networks"}  # what a table has
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
@@ -63,8 +63,9 @@ class _Fit:
 class LatencyTable:
     """A device's table, ready to predict."""
 
-    def __init__(self, timings: Timings, device: str = "") -> None:
-        self.device = device
+    def __init__(self, timings: Timings, device: str = "", remarks: tuple[str, ...] = ()) -> None:
+        """`remarks` are what a person should hear of the file that it comes from."""
+        self.device, self.remarks = device, remarks
         self._fits = {kind: _fitted(kind, [row for row in timings.layers if row.kind == kind]) for kind in KINDS}
         counted = np.array([self._counted(network.layers).sum(axis=0) / network.ms for network in timings.networks])
         self._coefficients, self.error = _non_negative(counted)  # error: of the networks, relative root mean square
@@ -76,7 +77,8 @@ class LatencyTable:
             content = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise UsageError(f"{path}: cannot be read as a table of layers ({error}); {MEASURE}") from error
-        table = cls(_timings(content, path), str(content.get("device", "")))
+        timings = _timings(content, path)
+        table = cls(timings, str(content.get("device", "")), remark(path, _unknown(content)))
         if table.error > MOST_ERROR:
             raise UsageError(
                 f"{path}: its layers and its networks disagree by {table.error:.0%}, expected at most "
@@ -157,8 +159,13 @@ def _non_negative(terms: Numbers) -> tuple[Numbers, float]:
 
 def _timings(content: Any, path: Path) -> Timings:
     """What a table's JSON holds, checked. Raises UsageError."""
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
+    named = content.get("format", FORMAT) if isinstance(content, dict) else None
+    if not isinstance(named, str) or not named.startswith(KIND):
         raise UsageError(f"{path}: not a table of layers; {MEASURE}")
+    try:
+        require_readable(named.removeprefix(KIND), MAJOR)
+    except ValueError as error:
+        raise UsageError(f"{path}: {error}") from error
     rows, networks = content.get("rows"), content.get("networks")
     if not isinstance(rows, list) or not isinstance(networks, list) or len(networks) < FEWEST_NETWORKS:
         raise UsageError(f"{path}: lacks rows, or {FEWEST_NETWORKS} networks; {MEASURE}")
@@ -170,10 +177,19 @@ def _timings(content: Any, path: Path) -> Timings:
     return Timings(layers, tuple(_network_timing(network, path) for network in networks))
 
 
+def _unknown(content: Mapping[str, Any]) -> list[str]:
+    """Names in a table's JSON that this Flora does not know, each once; `_timings` has read it."""
+    found = [name for name in content if name not in HEAD]
+    found += [f"rows.{name}" for row in content["rows"] for name in row if name not in ("kind", *SIZES, "ms")]
+    found += [f"networks.{name}" for row in content["networks"] for name in row if name not in ("layers", "ms")]
+    found += ["networks.layers" for row in content["networks"] for layer in row["layers"] if len(layer) > LAYER_FIELDS]
+    return list(dict.fromkeys(found))
+
+
 def _layer_timing(row: Any, path: Path) -> LayerTiming:
-    if not isinstance(row, dict) or set(row) != {"kind", *SIZES, "ms"}:
+    if not isinstance(row, dict):
         raise _strange(row, path)
-    layer = _layer([row[field] for field in ("kind", *SIZES)], path)
+    layer = _layer([row.get(field) for field in ("kind", *SIZES)], path)
     return LayerTiming(layer.kind, layer.side, layer.inputs, layer.outputs, layer.stride, _ms(row, path))
 
 
@@ -184,11 +200,12 @@ def _network_timing(network: Any, path: Path) -> NetworkTiming:
 
 
 def _layer(fields: Any, path: Path) -> ConvLayer:
-    if not isinstance(fields, list) or len(fields) != 1 + len(SIZES) or fields[0] not in KINDS:
+    if not isinstance(fields, list) or len(fields) < LAYER_FIELDS or fields[0] not in KINDS:
         raise _strange(fields, path)
-    if not all(type(size) is int and 0 < size <= LARGEST for size in fields[1:]):
+    kind, *sizes = fields[:LAYER_FIELDS]
+    if not all(type(size) is int and 0 < size <= LARGEST for size in sizes):
         raise _strange(fields, path)
-    return ConvLayer(*fields)
+    return ConvLayer(kind, *sizes)
 
 
 def _ms(row: Mapping[str, Any], path: Path) -> float:
@@ -201,91 +218,3 @@ def _ms(row: Mapping[str, Any], path: Path) -> float:
 def _strange(found: Any, path: Path) -> UsageError:
     text = json.dumps(found)
     return UsageError(f"{path}: holds {text:.80}, which is no timing of a layer; {MEASURE}")
-
-
-@dataclass(frozen=True)
-class _Step:
-    """One layer of a network that has a time or changes the side of the map."""
-
-    name: str
-    kind: str  # "" takes no time of its own
-    source: str  # name of the layer whose output it takes
-    inputs: str  # group of the channels that go in; "" is the picture
-    outputs: str  # group of the channels that come out
-    kernel: int
-    stride: int
-    padding: int  # pixels on both edges together; -1: as many as keep the side
-
-    def side(self, before: int) -> int:
-        """Of the map that comes out."""
-        if self.padding < 0:
-            return -(-before // self.stride)
-        return (before + self.padding - self.kernel) // self.stride + 1
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What of a network decides its time: made once, then asked for many widths and sizes."""
-
-    steps: tuple[_Step, ...]
-    channels: Mapping[str, int]  # of each group, and of the head and the picture
-
-    @classmethod
-    def of(cls, model: Any) -> Outline:
-        """Raises ModelError for layers that no table has."""
-        made = _makers(model)
-        channels = {"": int(model.input_shape[-1])} | {group.name: group.channels for group in groups(model)}
-        for layer in model.layers:
-            channels.setdefault(made[layer.name], int(layer.output_shape[-1]) if made[layer.name] else 0)
-        return cls(tuple(_step(layer, made) for layer in model.layers if _sources(layer)), channels)
-
-    def layers(self, widths: Mapping[str, int], size: int) -> tuple[ConvLayer, ...]:
-        """The layers, with so many channels left of each group that is named, at this side of the input."""
-        channels = {**self.channels, **widths}
-        sides: dict[str, int] = {}
-        found = []
-        for step in self.steps:
-            side = sides[step.name] = step.side(sides.get(step.source, size))
-            inputs, outputs = channels[step.inputs], channels[step.outputs]
-            if step.kind == POINTWISE:
-                found.append(ConvLayer(POINTWISE, side, inputs * step.kernel**2, outputs, 1))
-            elif step.kind:
-                found.append(ConvLayer(step.kind, side, inputs, outputs, step.stride))
-        return tuple(found)
-
-
-def layers_of(model: Any, widths: Mapping[str, int], size: int) -> tuple[ConvLayer, ...]:
-    """A flat Keras network's layers, with so many channels left of each group that is named in `widths`.
-
-    `size` is the side of its input. Ask `Outline.of(model)` when there is more than one question.
-    """
-    return Outline.of(model).layers(widths, size)
-
-
-def _step(layer: Any, made: Mapping[str, str]) -> _Step:
-    source = _sources(layer)[0]
-    kernel, stride, padding = _window(layer)
-    return _Step(layer.name, _kind(layer), source, made[source], made[layer.name], kernel, stride, padding)
-
-
-def _window(layer: Any) -> tuple[int, int, int]:
-    """Kernel, stride and padding of a layer."""
-    if isinstance(layer, keras.layers.ZeroPadding2D):
-        return 1, 1, sum(layer.padding[0])
-    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
-        return layer.kernel_size[0], layer.strides[0], -1 if layer.padding == "same" else 0
-    return 1, 1, 0
-
-
-def _kind(layer: Any) -> str:
-    if isinstance(layer, keras.layers.Add):
-        return ADD
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        if layer.kernel_size != (3, 3):
-            raise ModelError(
-                f"{layer.name}: a depthwise kernel of {layer.kernel_size}; expected 3 x 3, as in MobileNets"
-            )
-        return DEPTHWISE
-    if not isinstance(layer, keras.layers.Conv2D):
-        return ""
-    return STEM if layer.kernel_size == (3, 3) and layer.strides == (2, 2) else POINTWISE

@@ -1,9 +1,8 @@
-"""From a trained network to one that is some times as fast: shape, reconstruction, lessons, distillation.
+"""From a trained network to one that is some times as fast: shape, weights fitted anew, distillation.
 
-In:  a FinishedRun, a Plan, a latency table of the device.
-Out: SlimNetwork: a flat Keras network with fewer channels and perhaps a smaller input, and how it came about.
-
-Everything that takes minutes is kept in a work folder until the export is done, so that one that broke off goes on.
+In:  a Teacher, a latency table of the device, and how fast a file is here.
+Out: Settled, a shape, before anything is taught; then SlimNetwork: a flat Keras network with fewer channels and perhaps
+     a smaller input, and how it came about.
 """
 
 from __future__ import annotations
@@ -11,39 +10,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base.progress import Stages, silent
-from edge.photos.manifest import manifest_hash
+from edge.base.formats import FIRST, plain, read_fields, remarks_on, require_readable
 from export.network.channels import groups, slim
-from export.opening.finished_run import FinishedRun, pick_calibration, prepare_fine_tuning, slim_size
-from export.presets import Plan
-from export.quantising import aware
-from export.slimming.latency import LatencyTable, Outline
-from export.slimming.ranking import rank, reconstruct, weigh
-from export.slimming.widths import Limits, Shape, fit_widths
-from export.teaching.distill import Distillation, distil
-from export.teaching.lessons import Course, Lessons, LiveLessons, prepare
-from training.fitting.augmentation import Augmentation, epoch_batches
-from training.fitting.cache import build_cache
+from export.network.outline import Outline
+from export.opening.finished_run import FinishedRun
+from export.quantising.convert import convert_int8
+from export.slimming.latency import LatencyTable
+from export.slimming.ranking import Ranking, rank, reconstruct, weigh
+from export.slimming.shaping import FORMAT, Judged, Settled, readable, settle, with_judged
+from export.slimming.widths import Limits, Shape, fit_widths, narrowest
+from export.teaching.teacher import Teacher, mark_of
 from training.fitting.checkpoint import load_arrays, save_arrays
-from training.fitting.phase import Validation
-from training.network.backbone import FEATURES, batch_norms
-from training.network.inference import predictor
-from training.photos.split import class_weights
 
-RANKING_PHOTOS, WEIGHING_PHOTOS = 1000, 300
-MOMENTUM = 0.95  # of BatchNorm's moving statistics in a distillation
-RATE, REFERENCE_RATE, AWARE_RATE = 1e-3, 3e-4, 2e-4  # peak learning rates
-SELF_RATE = 3e-4  # that of a network that learns from itself
-FULL_RATE_STEPS = 400  # a shorter distillation spoils at the full rate what was fitted, and cannot mend it in time
-SAFETY = 1.05  # on the speed: the table does not foretell it to the percent
-AWARE_BATCHES = 20  # that set the first ranges of fake quantisation
+RANKING_PHOTOS, WEIGHING_PHOTOS, TRIAL_PHOTOS = 1000, 300, 10
+SAFETY = 1.05  # on a speed that is not timed: the table does not foretell it to the percent
+Timing = Callable[[bytes], float]  # an int8 file -> how many times as fast as the run's plain one it is here
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,208 +41,158 @@ class SlimNetwork:
     model: Any
     shape: Shape
     kept: float  # share of all channels
-    predicted_speed: float  # how many times as fast as the whole network at its own size
+    predicted_speed: float  # how many times as fast as the whole network at its own size, by the table
+    timed_speed: float | None  # the same, timed here before it was taught; None: the table is of another device
     history: list[dict[str, Any]]  # of the distillation
 
     @property
     def name(self) -> str:
-        return f"slim{round(100 * self.kept)}_{self.shape.size}"
+        return name_of(self.kept, self.shape)
 
 
 class Slimming:
-    """The slimming of one run; what it works out on the way is kept below `work`."""
+    """The slim network of one teacher; what is worked out on the way is kept in the teacher's work folder."""
 
-    def __init__(self, run: FinishedRun, plan: Plan, cache: Path, work: Path, stages: Stages = silent) -> None:
-        self.run, self.plan, self._cache, self._stages = run, plan, cache, stages
-        self.size = slim_size(run, plan)
-        self.work = work / _fingerprint(run, plan)
-        self._validation: dict[int, Any] = {}
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher, self.run, self.plan, self.work = teacher, teacher.run, teacher.plan, teacher.work
+        self._rankings: tuple[Ranking, ...] = ()
 
-    def self_distilled(self) -> FinishedRun:
-        """The run with its network taught further by itself, at its own size, from mixtures of photos and no label.
+    def shape(self, table: LatencyTable, timed: Timing | None) -> Settled:
+        """The shape that is as fast as is aimed for, before anything is taught; or one that an earlier export taught.
 
-        What a network makes of mixtures says more than a label does (self-distillation, as in the born-again networks
-        of Furlanello et al. 2018). The run's own network stays as it is.
+        `timed` says how fast an int8 file is here; without it the table decides alone. Limits that no shape keeps are
+        given up, so see what is returned.
         """
-        run, size = self.run, self.run.config.size
-        drawn, photos = self._drawn(run.config.seed + SELF_SEED)
-        lessons = LiveLessons(run.model, drawn, Course((size,), self.plan.self_epochs, photos, seed=run.config.seed))
-        network, batch = _thawed(slim(run.model, {}, size)), min(run.config.batch, photos)
-        rate = _rate(SELF_RATE, self.plan.self_epochs * lessons.steps(batch))
-        how = Distillation(self.plan.self_epochs, rate, batch, matching=0.0, seed=run.config.seed + 2)
-        self._teach(network, lessons, how, None, "self")
-        taught = replace(run, model=network)
-        prepare_fine_tuning(taught)
-        return taught
+        kept = self._kept_shape(table, is_timed=timed is not None)
+        if kept:
+            return kept
+        settled = self.of_before(table) or self._settled(table, timed)
+        if timed and settled.timed is None:
+            views = self.teacher.pictures(TRIAL_PHOTOS)
+            settled = replace(settled, timed=timed(_trial(self.run.model, settled.shape, views)))
+        settled.write(self._shape_path(table, is_timed=timed is not None))
+        return settled
 
-    def shape(self, table: LatencyTable) -> tuple[Shape, Any]:
-        """The widths within the plan's limits, and the network with them, its weights fitted anew but not trained."""
-        path = self.work / f"shape-{self.plan.speed:g}-{self.plan.max_kb:g}-{self._table_mark(table)}.npz"
+    def of_before(self, table: LatencyTable) -> Settled | None:
+        """The shape that a Flora which timed none has kept for these very limits."""
+        path = self._shape_path(table, is_timed=False).with_suffix(".npz")
+        if not path.exists():
+            return None
+        shape = self._read(path, load_arrays(path))
+        whole = table.predict(Outline.of(self.run.model).layers({}, self.run.config.size))
+        return Settled(shape, whole / shape.ms, None)
+
+    def judge(self, settled: Settled, found: Judged) -> None:
+        """Remember what became of a network of this shape: another export may take it as it is. Raises OutputError."""
+        for path in self.work.glob("shape-*.json"):
+            if (kept := Settled.read(path)).shape == settled.shape:
+                with_judged(kept, found).write(path)
+
+    def _shape_path(self, table: LatencyTable, *, is_timed: bool) -> Path:
+        return self.work / f"shape-{self.plan.speed:g}-{self.plan.max_kb:g}-{self._table_mark(table, is_timed)}.json"
+
+    def _kept_shape(self, table: LatencyTable, *, is_timed: bool) -> Settled | None:
+        """One that was settled for these very limits, or one whose network was taught and is within them."""
+        path, plan = self._shape_path(table, is_timed=is_timed), self.plan
         if path.exists():
-            return self._kept(path)
-        shape, pupil = self._worked_out(table)
-        weights = {f"{number:04d}": weight for number, weight in enumerate(pupil.get_weights())}
-        save_arrays(path, shape=np.array(json.dumps(asdict(shape))), **weights)
-        return shape, pupil
+            settled = Settled.read(path)
+            for line in remarks_on(path, settled):
+                self.teacher.tell(line)
+            return settled
+        found = map(Settled.read, sorted(self.work.glob(f"shape-*-{self._table_mark(table, is_timed)}.json")))
+        within = [
+            (one.drop, number, settled)
+            for number, settled in enumerate(found)
+            for one in settled.judged
+            if one.holds(plan.speed, plan.max_kb, plan.max_drop)
+        ]
+        return min(within)[2] if within else None
 
-    def _kept(self, path: Path) -> tuple[Shape, Any]:
-        """What `shape` has worked out before."""
-        arrays = load_arrays(path)
-        shape = Shape(**json.loads(str(arrays.pop("shape"))))
-        channels = {group: np.arange(width) for group, width in shape.widths.items()}
-        pupil = slim(self.run.model, channels, self.size)
-        pupil.set_weights([arrays[name] for name in sorted(arrays)])
-        return shape, pupil
-
-    def _table_mark(self, table: LatencyTable) -> str:
+    def _table_mark(self, table: LatencyTable, is_timed: bool) -> str:
         """Two tables that give all layers of the whole network the same time are taken for one."""
-        each = table.predict_each(Outline.of(self.run.model).layers({}, self.size))
-        return hashlib.sha256(np.round(each, 9).tobytes()).hexdigest()[:16]
+        each = table.predict_each(Outline.of(self.run.model).layers({}, self.teacher.size))
+        return hashlib.sha256(np.round(each, 9).tobytes()).hexdigest()[:16] + ("-timed" if is_timed else "")
 
-    def _worked_out(self, table: LatencyTable) -> tuple[Shape, Any]:
-        run, outline = self.run, Outline.of(self.run.model)
-        pictures = self.pictures(RANKING_PHOTOS)
-        rankings = rank(run.model, pictures, self._stages("ranking channels"), run.config.seed)
-        weighed = weigh(
-            run.model, rankings, pictures[:: max(1, len(pictures) // WEIGHING_PHOTOS)], self._stages("weighing groups")
-        )
+    def _settled(self, table: LatencyTable, timed: Timing | None) -> Settled:
+        run, plan, outline, weighed = self.run, self.plan, Outline.of(self.run.model), self._weighed()
         whole = table.predict(outline.layers({}, run.config.size))
-        ms = whole / (self.plan.speed * SAFETY) if self.plan.speed else np.inf
-        limits = Limits(float(ms), self.plan.max_kb * 1000 if self.plan.max_kb else np.inf)
-        shape = fit_widths(outline, weighed, self.size, table, limits)
-        return shape, reconstruct(run.model, weighed, shape.widths, self.size)
+        least = narrowest(outline, weighed, self.teacher.size, table)
+        most_bytes = plan.max_kb * 1000 if least.bytes <= plan.max_kb * 1000 else np.inf
 
-    def lessons(self, sizes: tuple[int, ...] = ()) -> Lessons:
-        """The lessons, made or found in the work folder; `sizes` are those of several pupils."""
-        seed = self.run.config.seed + LESSON_SEED
-        batches, photos = self._drawn(seed)
-        course = Course(sizes or (self.size,), self.plan.lessons, photos, seed=seed)
-        return prepare(self.run.model, batches, course, self.work / "lessons", self._stages("preparing lessons"))
+        def fitted(ms: float) -> Shape:
+            return fit_widths(outline, weighed, self.teacher.size, table, Limits(max(ms, least.ms), most_bytes))
 
-    def _drawn(self, seed: int) -> tuple[Callable[[int], Any], int]:
-        """Augmented training photos by epoch, and how many an epoch has."""
-        run, config = self.run, self.run.config
-        train = run.members("train")
-        paths, hashes = [photo.path for photo in train], [photo.sha256 for photo in train]
-        cached = build_cache(self._cache, run.root, paths, hashes, config.size, self._stages("caching training photos"))
-        channels = run.model.get_layer(FEATURES).output.shape[-1]
-        how = Augmentation(config.size, config.crop, config.colour, 0.0, channels)
-        weight = class_weights(train) if config.balance else dict.fromkeys(run.labels, 1.0)
-        truth, weights = run.truth(train), np.array([weight[photo.label] for photo in train], np.float32)
+        if timed is None:
+            shape = fitted(whole / (plan.speed * SAFETY) if plan.speed else np.inf)
+            return Settled(shape, whole / shape.ms, None)
+        views, bar = self.teacher.pictures(TRIAL_PHOTOS), self.teacher.stages("timing shapes")
+        shape, speed = settle(fitted, lambda one: timed(_trial(run.model, one, views)), whole, plan.speed, bar)
+        return Settled(shape, whole / shape.ms, speed)
 
-        def batches(number: int) -> Any:
-            return epoch_batches(cached, truth, weights, how, batch=config.batch, seed=seed, epoch=number)
+    def _ranked(self, pictures: NDArray[np.uint8]) -> tuple[Ranking, ...]:
+        """Worked out once: first to find the widths, then, where the teacher is the same, to fit what is left."""
+        if not self._rankings:
+            bar = self.teacher.stages("ranking channels")
+            self._rankings = rank(self.run.model, pictures, bar, self.run.config.seed)
+        return self._rankings
 
-        return batches, len(train) // config.batch * config.batch or len(train)
+    def _weighed(self) -> tuple[Ranking, ...]:
+        """The rankings with the harm of cuts."""
+        if not self._rankings or self._rankings[0].harm is None:
+            pictures = self.teacher.pictures(RANKING_PHOTOS)
+            few, ranked = pictures[:: max(1, len(pictures) // WEIGHING_PHOTOS)], self._ranked(pictures)
+            self._rankings = weigh(self.run.model, ranked, few, self.teacher.stages("weighing groups"))
+        return self._rankings
 
-    def reference(self, lessons: Lessons) -> Any:
-        """The trained network at the slim one's size, used to it: what the slim one's maps are compared with."""
-        whole = _thawed(slim(self.run.model, {}, self.size))
-        if self.plan.reference_epochs and self.size != self.run.config.size:
-            how = Distillation(
-                self.plan.reference_epochs, REFERENCE_RATE, self._batch(lessons), seed=self.run.config.seed
-            )
-            self._teach(whole, lessons, how, None, "reference")
-        whole.trainable = False
-        return whole
+    def fitted(self, shape: Shape) -> Any:
+        """The network of a shape, its weights fitted anew but not trained."""
+        path = self.work / f"fitted-{mark_of(shape.widths)}.npz"
+        for kept in filter(Path.exists, (path, *self.work.glob("shape-*.npz"))):  # the latter: of_before
+            arrays = load_arrays(kept)
+            if self._read(kept, arrays).widths == shape.widths:
+                pupil = _cut(self.run.model, shape)
+                pupil.set_weights([arrays[name] for name in sorted(filter(str.isdecimal, arrays))])
+                return pupil
+        rankings = self._rankings or self._ranked(self.teacher.pictures(RANKING_PHOTOS))
+        pupil = reconstruct(self.run.model, rankings, shape.widths, self.teacher.size)
+        weights = {f"{number:04d}": weight for number, weight in enumerate(pupil.get_weights())}
+        save_arrays(path, shape=np.array(json.dumps(plain(shape))), **weights)
+        return pupil
 
-    def distilled(self, pupil: Any, lessons: Lessons, reference: Any | None) -> list[dict[str, Any]]:
-        """Teach `pupil` in place; returns the history."""
-        batch, epochs = self._batch(lessons), self.plan.distil_epochs
-        rate = _rate(RATE, epochs * lessons.steps(batch))
-        how = Distillation(epochs, rate, batch, seed=self.run.config.seed)
-        return self._teach(_thawed(pupil), lessons, how, reference, "pupil")
+    def _read(self, path: Path, arrays: dict[str, NDArray[Any]]) -> Shape:
+        """The shape that is kept beside the weights of its network. Raises ModelError."""
+        with readable(path):
+            content = json.loads(str(arrays["shape"]))
+            require_readable(content.get("format", FIRST), FORMAT)
+            shape = read_fields(Shape, content)
+        for line in remarks_on(path, shape):
+            self.teacher.tell(line)
+        return shape
 
-    def made_aware(self, pupil: Any, lessons: Lessons, *, preserve_zeros: bool = False) -> Any:
-        """A copy of `pupil` that has been taught further with fake quantisation in it.
-
-        With `preserve_zeros` weights that are zero stay so.
-        """
-        network = aware.aware(pupil, preserve_zeros=preserve_zeros)
-        size, batch = int(pupil.input_shape[1]), self._batch(lessons)
-        first = lessons.batches(size, 0, batch, self.run.config.seed).take(AWARE_BATCHES)
-        aware.calibrate(network, (pictures for pictures, _ in first))
-        how = Distillation(self.plan.aware_epochs, AWARE_RATE, batch, matching=0.0, seed=self.run.config.seed + 1)
-        self._teach(network, lessons, how, None, "aware", _weights_of(pupil) if preserve_zeros else "")
-        return network
-
-    def slimmed(self, table: LatencyTable) -> SlimNetwork:
-        """All of it, up to the float network."""
-        shape, pupil = self.shape(table)
-        lessons = self.lessons()
-        history = self.distilled(pupil, lessons, self.reference(lessons))
-        outline = Outline.of(self.run.model)
-        whole = table.predict(outline.layers({}, self.run.config.size))
-        channels = {group.name: group.channels for group in groups(self.run.model)}
-        kept = sum((channels | shape.widths).values()) / sum(channels.values())
-        return SlimNetwork(pupil, shape, kept, whole / shape.ms, history)
-
-    def _teach(
-        self, network: Any, lessons: Lessons | LiveLessons, how: Distillation, reference: Any | None, what: str,
-        mark: str = "",
-    ) -> list[Any]:  # fmt: skip
-        """`mark` tells apart what is taught to networks of the same shapes."""
-        size = int(network.input_shape[1])
-        if size not in self._validation:
-            self._validation[size] = self.run.views(
-                self.run.members("validation"), self._stages("reading validation photos"), size
-            )
-        views, infer = self._validation[size], predictor(network)
-        validation = Validation(lambda: infer(views.pictures), views.truth)
-        bar = self._stages(TITLES[what])
-        checkpoint = self.work / f"{what}{mark}-{_shapes_of(network)}.npz"
-        return distil(network, lessons, how, validation, reference, bar, checkpoint)
-
-    def pictures(self, count: int) -> NDArray[np.uint8]:
-        """About so many training photos of all classes, as the slim network will see them."""
-        train = self.run.members("train")
-        picked = pick_calibration([photo.label for photo in train], count, self.run.config.seed)
-        return self.run.views([train[i] for i in picked], self._stages("reading training photos"), self.size).pictures
-
-    def _batch(self, lessons: Lessons) -> int:
-        return min(self.run.config.batch, lessons.course.photos)
+    def slimmed(self, settled: Settled) -> SlimNetwork:
+        """The network of a shape, taught, up to the float one."""
+        shape, pupil = settled.shape, self.fitted(settled.shape)
+        lessons = self.teacher.lessons()
+        history = self.teacher.distilled(pupil, lessons, self.teacher.reference(lessons))
+        return SlimNetwork(pupil, shape, share_kept(self.run, shape), settled.foretold, settled.timed, history)
 
 
-LESSON_SEED, SELF_SEED = 100, 200  # so that lessons are other draws than those the network was trained on
-TITLES = {
-    "self": "learning from itself",
-    "reference": "getting used to smaller pictures",
-    "pupil": "distilling",
-    "aware": "training with quantisation",
-}
+def share_kept(run: FinishedRun, shape: Shape) -> float:
+    """How many of all channels a shape has."""
+    channels = {group.name: group.channels for group in groups(run.model)}
+    return sum((channels | shape.widths).values()) / sum(channels.values())
 
 
-def _shapes_of(network: Any) -> str:
-    """A name for the shapes of a network's weights: another table of the device may lead to other widths."""
-    shapes = [tuple(weight.shape) for weight in network.weights]
-    return hashlib.sha256(json.dumps(shapes).encode()).hexdigest()[:16]
+def name_of(kept: float, shape: Shape) -> str:
+    """What a network with this share of the channels is called."""
+    return f"slim{round(100 * kept)}_{shape.size}"
 
 
-def _rate(full: float, steps: int) -> float:
-    """Peak learning rate of a training of so many steps."""
-    return full * min(1.0, steps / FULL_RATE_STEPS)
+def _trial(model: Any, shape: Shape, views: NDArray[np.uint8]) -> bytes:
+    """An int8 file of a shape, to be timed and nothing else: its weights are any."""
+    return convert_int8(_cut(model, shape), views)
 
 
-def _weights_of(network: Any, begun: bytes = b"") -> str:
-    """A name for the weights of a network, and for what it is `begun` with."""
-    digest = hashlib.sha256(begun)
-    for weight in network.get_weights():
-        digest.update(weight.tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _thawed(model: Any) -> Any:
-    """Let BatchNorm learn: the statistics of fewer channels, or of smaller pictures, are others."""
-    for layer in batch_norms(model):
-        layer.trainable, layer.momentum = True, MOMENTUM
-    return model
-
-
-def _fingerprint(run: FinishedRun, plan: Plan) -> str:
-    """Of all that decides what the work comes to: work of another kind must not be gone on with.
-
-    Limits are no part of it: after a refusal they may be asked for otherwise, and lessons and reference stay good.
-    Which shape they led to is in the names of the files.
-    """
-    decisive = asdict(replace(plan, max_drop=0.0, max_kb=0.0, speed=0.0))
-    return _weights_of(run.model, json.dumps([manifest_hash(run.photos), decisive, asdict(run.config)]).encode())
+def _cut(model: Any, shape: Shape) -> Any:
+    """A network with the first channels of each group."""
+    return slim(model, {group: np.arange(width) for group, width in shape.widths.items()}, shape.size)

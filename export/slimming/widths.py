@@ -10,15 +10,17 @@ what costs bytes lie in different layers: early ones have nearly all the time, l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base.formats import Lasting, if_missing
 from edge.errors import UsageError
 from edge.machine.layers import ConvLayer
-from export.slimming.latency import ADD, DEPTHWISE, STEM, LatencyTable, Outline
+from export.network.outline import ADD, DEPTHWISE, STEM, Outline
+from export.slimming.latency import LatencyTable
 from export.slimming.ranking import Ranking
 
 STEP = 8  # channels; kernels work in such blocks or in twice as many
@@ -39,20 +41,21 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Lasting):
     """How slim a network is to be."""
 
     size: int  # side of its input, pixels
     widths: dict[str, int]
     ms: float  # predicted
     bytes: float  # predicted
-    harm: float  # foretold, before anything is learned anew: sum over the groups
+    # foretold, before anything is learned anew: sum over the groups
+    harm: float = field(metadata=if_missing(0.0))
 
 
 def fit_widths(outline: Outline, rankings: Sequence[Ranking], size: int, table: LatencyTable, limits: Limits) -> Shape:
     """The widths that keep most of what is computed, within the limits. Raises UsageError when nothing does."""
     costs = _Costs(outline, size, table, limits)
-    widths = {ranking.group: min(FEWEST, len(ranking.order)) for ranking in rankings}
+    widths = _fewest(rankings)
     now = costs.of(widths)
     if not costs.allows(widths):
         raise UsageError(
@@ -63,6 +66,17 @@ def fit_widths(outline: Outline, rankings: Sequence[Ranking], size: int, table: 
     grown = [_grown(rankings, widths, costs, price) for price in PRICES]
     best = min(grown, key=lambda found: _harm(rankings, found))
     return Shape(size, best, costs.of(best).ms, costs.of(best).bytes, _harm(rankings, best))
+
+
+def narrowest(outline: Outline, rankings: Sequence[Ranking], size: int, table: LatencyTable) -> Shape:
+    """The shape with the fewest channels: none is faster, none smaller."""
+    widths, costs = _fewest(rankings), _Costs(outline, size, table, Limits(np.inf, np.inf))
+    cost = costs.of(widths)
+    return Shape(size, widths, cost.ms, cost.bytes, _harm(rankings, widths))
+
+
+def _fewest(rankings: Sequence[Ranking]) -> dict[str, int]:
+    return {ranking.group: min(FEWEST, len(ranking.order)) for ranking in rankings}
 
 
 def _grown(rankings: Sequence[Ranking], widths: dict[str, int], costs: _Costs, price: float) -> dict[str, int]:

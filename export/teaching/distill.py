@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.base.progress import Bar, no_bar
 from export.network.channels import makes_channels
 from export.teaching.lessons import Lessons, LiveLessons
-from training.fitting.checkpoint import Progress, State, load_state
-from training.fitting.phase import AveragedModel, Phase, StepProgress, Validation, prepare, run_phase, validate
+from training.fitting.checkpoint import Reached, State, load_state
+from training.fitting.phase import AveragedModel, Phase, Validation, prepare, run_phase, validate
 from training.network.backbone import EVIDENCE, FEATURES
 from training.network.keras import keras, tf
 
@@ -98,7 +99,7 @@ class _Head(keras.layers.Layer):
 
 def distil(
     pupil: Any, lessons: Lessons | LiveLessons, how: Distillation, validation: Validation, reference: Any | None = None,
-    progress: StepProgress | None = None, checkpoint: Path | None = None,
+    progress: Bar = no_bar, checkpoint: Path | None = None,
 ) -> list[dict[str, Any]]:  # fmt: skip
     """Teach `pupil` in place; returns the history, a row for each epoch; "accuracy" is agreement with the teacher.
 
@@ -120,7 +121,7 @@ def distil(
         progress,
     )  # fmt: skip
     network.set_weights(state.best)
-    return state.progress.history
+    return state.reached.history
 
 
 def _untaught(network: AveragedModel, phase: Phase, validation: Validation) -> State:
@@ -128,7 +129,7 @@ def _untaught(network: AveragedModel, phase: Phase, validation: Validation) -> S
     loss, _ = validate(network, validation, phase)
     optimizer = [variable.numpy() for variable in network.optimizer.variables()]
     weights = network.get_weights()
-    return State(Progress(NAME, best_loss=loss), weights, network.average(), weights, optimizer)
+    return State(Reached(NAME, best_loss=loss), weights, network.average(), weights, optimizer)
 
 
 def logits_of(model: Any) -> Any:

@@ -15,7 +15,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,17 +23,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base.files import write_atomically
-from edge.errors import OutputError
+from edge.base.formats import FIRST, Lasting, plain, read_fields, require_readable
+from edge.base.progress import Bar, no_bar
+from edge.errors import ModelError, OutputError
 from training.fitting.augmentation import untuned
-from training.fitting.phase import StepProgress
 from training.network.keras import tf
 
 DONE, ANSWERS = "done.json", "answers.npy"
+FORMAT = 1  # of done.json; a reader refuses one whose major number is newer
 LEAST = 1e-7  # probability
 
 
 @dataclass(frozen=True)
-class Course:
+class Course(Lasting):
     """What lessons there are to be."""
 
     sizes: tuple[int, ...]  # sides of the pupils' inputs, pixels
@@ -107,7 +109,7 @@ def _to_learn_from(data: Any) -> Any:
 
 
 def prepare(
-    teacher: Any, batches: Callable[[int], Any], course: Course, folder: Path, progress: StepProgress | None = None
+    teacher: Any, batches: Callable[[int], Any], course: Course, folder: Path, progress: Bar = no_bar
 ) -> Lessons:
     """Write the lessons into `folder`, or go on with those that this teacher has begun there.
 
@@ -118,7 +120,8 @@ def prepare(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ask = _teaching(teacher, course)
-        for number in range(_passes_done(folder, course), course.passes):
+        course, done = _begun(folder, course)
+        for number in range(done, course.passes):
             with _opened(folder, course, classes, number) as files:
                 _write_pass(ask, batches(number), course, number, files, progress)
             write_atomically(folder / DONE, json.dumps(_record(course, number + 1)).encode())
@@ -131,15 +134,14 @@ def prepare(
 
 
 def _write_pass(
-    ask: Any, batches: Any, course: Course, number: int, files: dict[str, BinaryIO], progress: StepProgress | None
+    ask: Any, batches: Any, course: Course, number: int, files: dict[str, BinaryIO], progress: Bar
 ) -> None:
     before, count = number * course.photos, 0
     for given in _asked(ask, batches, course, number):
         for name, rows in given.items():
             files[name].write(rows.numpy().tobytes())
         count += len(given[ANSWERS])
-        if progress is not None:
-            progress(before + count, course.passes * course.photos, f"pass {number + 1}/{course.passes}")
+        progress(before + count, course.passes * course.photos, f"pass {number + 1}/{course.passes}")
     if count != course.photos:
         raise ValueError(f"pass {number} had {count} photos, the course says {course.photos}")
 
@@ -177,18 +179,25 @@ def _bytes(course: Course) -> int:
     return course.passes * course.photos * sum(3 * size**2 for size in course.sizes)
 
 
-def _record(course: Course, passes: int) -> dict[str, Any]:
-    return {**asdict(course), "sizes": list(course.sizes), "done": passes}
-
-
-def _passes_done(folder: Path, course: Course) -> int:
-    """Whole passes of this very course; lessons of another are none."""
+def _begun(folder: Path, course: Course) -> tuple[Course, int]:
+    """The course with what else its record holds, and the whole passes of it; lessons of another course are none."""
     path = folder / DONE
     if not path.exists() or not all((folder / name).exists() for name in (ANSWERS, *map(_pictures, course.sizes))):
-        return 0
-    found = json.loads(path.read_bytes())
-    done = int(found["done"])
-    return done if found == _record(course, done) else 0
+        return course, 0
+    try:
+        content = json.loads(path.read_bytes())
+        require_readable(content.get("format", FIRST), FORMAT)
+        done, found = content.pop("done", 0), read_fields(Course, content)
+        if done not in range(found.passes + 1):
+            raise ValueError(f"done is {done!r:.20}, expected 0 to {found.passes}")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: no record of lessons ({error}); delete it to have them made anew") from error
+    asked = replace(course, others=found.others)
+    return (asked, done) if asked == found else (course, 0)
+
+
+def _record(course: Course, passes: int) -> dict[str, Any]:
+    return {**plain(course), "done": passes}
 
 
 @contextmanager

@@ -10,6 +10,7 @@ does not slow them alike, though, so that is done at three moments, and the quie
 from __future__ import annotations
 
 import gzip
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
@@ -22,33 +23,23 @@ from edge.base.intervals import Interval, ratio
 from edge.base.progress import Stages
 from edge.evaluation import accuracy
 from edge.evaluation.accuracy import Scores, score
+from edge.machine.starts import peak_mb
 from edge.machine.timing import time_invokes
 from edge.model.interpreter import Interpreter, default_threads
 from edge.tflite.anatomy import dissect
-from export.finishing.finish import answers as answers_of
-from export.footprint import peak_mb
+from export.graph.asking import answers as answers_of
 from export.opening.finished_run import Views
-from export.quantising.sparsify import Sparsity
-from export.variants.variant import Change, Variant
+from export.variants.variant import Change, Made, Variant
 
 TIMED_INVOKES = 100
 UNIT_OF_SPEED = "int8"  # the variant whose speed is 1
+TRIED = "int8_slim"  # a shape that is timed before anything is taught
+TRIED_INVOKES, MOMENTS = 20, 30  # of it, at each of so many moments
 WRITTEN = "the written file"
 
 Probabilities = NDArray[np.float32]  # (n, K)
 ViewsOf = Callable[[int], Views]  # photos as a model with an input of so many pixels sees them
 Times = dict[str, list[float]]  # milliseconds of each round, by name
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """A variant that has not been measured yet."""
-
-    name: str
-    flatbuffer: bytes
-    sparsity: Sparsity
-    size: int  # of its input, pixels
-    is_integer: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +82,7 @@ def measure(
             all_p50_ms=intervals.percentiles(threaded[m.name]).p50,
             all_p95_ms=intervals.percentiles(threaded[m.name]).p95,
             speed=speeds.get(m.name),
+            foretold=m.foretold,
             peak_mb=peaks[m.name],
             size=m.size,
             multiply_adds=dissect(m.flatbuffer, m.name).multiply_adds,
@@ -123,6 +115,20 @@ def tested(
         for v in variants
     )
     return Tested(score(truth, reference, labels), rows, truth, before, after, scores[chosen])
+
+
+def speed_beside(plain: bytes, other: bytes) -> float:
+    """How many times as fast as the run's plain int8 file another one is, here and with one thread.
+
+    By the time of the processor: on a busy machine the longer of two is interrupted more often, which would make the
+    other one look faster than it is. What shares the processor slows both all the same, so it is done at many short
+    moments, and the quietest of each file counts.
+    """
+    files = {UNIT_OF_SPEED: plain, TRIED: other}
+    interpreters = {name: Interpreter(flatbuffer, name, threads=1) for name, flatbuffer in files.items()}
+    times = [time_invokes(interpreters, TRIED_INVOKES, time.thread_time) for _ in range(MOMENTS)]
+    whole_ms, slim_ms = (min(float(np.median(found[name])) for found in times) for name in files)
+    return whole_ms / slim_ms
 
 
 def change(truth: NDArray[np.int64], answers: Probabilities, reference: Probabilities) -> Change:

@@ -13,14 +13,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge.base.progress import Bars
+from edge.base.progress import Bars, Pulse
+from edge.base.streams import heard_stderr
 from edge.errors import OutputError, UsageError
 from training.config import numbered, write_json
 
 if TYPE_CHECKING:
     from export.demo import Demo
 
-EPOCHS = 30
+EPOCHS = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--seed", type=int, default=1, metavar="N", help="seed of the garden and of the training (default: 1)"
     )
     parser.add_argument(
-        "--epochs", type=int, default=EPOCHS, metavar="N", help=f"epochs of training (default: {EPOCHS})"
+        "--epochs", type=int, default=EPOCHS, metavar="N", help=f"most epochs of training (default: {EPOCHS})"
     )
     parser.add_argument("--json", action="store_true", help="the summary as one JSON object on stdout")
 
@@ -42,11 +43,11 @@ def run(args: argparse.Namespace) -> int:
     folder = Path(args.out) if args.out else numbered(Path("runs"), "demo")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise OutputError(f"{folder}: there is something in it already; give another --out")
-    from export.demo import demo
-
-    folder.mkdir(parents=True, exist_ok=True)
     started = time.perf_counter()
-    with Bars() as stages:
+    with heard_stderr() as stderr, Bars(stderr) as stages, Pulse(stages.beat):
+        from export.demo import demo
+
+        folder.mkdir(parents=True, exist_ok=True)
         done = demo(folder, args.seed, args.epochs, stages, stages.tell)
     minutes = (time.perf_counter() - started) / 60
     record = _record(done, minutes)
@@ -56,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _summary(done: Demo, minutes: float) -> str:
-    from export.variants.variant import table
+    from export.variants.table import table
 
     exported, folder = done.exported, done.folder
     chosen = next(v for v in exported.variants if v.is_chosen)
@@ -84,7 +85,7 @@ Next:
 
 
 def _record(done: Demo, minutes: float) -> dict[str, Any]:
-    from export.variants.variant import as_json
+    from export.outcome import as_json
 
     return {
         "folder": str(done.folder), "minutes": round(minutes, 2), "photos": done.photos, "scenes": done.scenes,

@@ -88,7 +88,7 @@ make_root() {
 make_wheels() {
   rm -rf "$wheels"
   (cd "$repository" && "$python" -m tests.making.bundle --python "$device_python" --arch aarch64 \
-    --extra headless --constraints constraints.txt --out "$wheels")
+    --extra headless --constraints .ci/constraints.txt --out "$wheels")
   # pytest and what it needs are of no architecture.
   "$python" -m pip download --quiet --dest "$wheels" --only-binary :all: --python-version "$device_python" \
     --implementation py --abi none --platform any 'pytest>=8,<10' 'pytest-timeout>=2.3,<3'

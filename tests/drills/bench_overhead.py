@@ -254,7 +254,7 @@ def start_ratios(name: str, starts: dict[str, NDArray[np.float64]]) -> list[Rati
 FLORA_CHILD = """
 import sys, time
 sys.path.insert(0, sys.argv[2])
-from tests.drills.bench_overhead import _flora; from tests.drills.bench_overhead import noise_frames; from tests.drills.bench_overhead import serve
+from tests.drills.bench_overhead import _flora, noise_frames, serve
 from pathlib import Path
 serve(_flora(Path(sys.argv[1])), noise_frames())
 """

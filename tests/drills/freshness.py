@@ -23,11 +23,12 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from edge.base.board import Board
+from edge.contract.result import Result
 from edge.live.loop import LiveConfig, run_live
 from edge.live.monitor import LiveSummary
 from edge.picture.geometry import Picture
 from edge.sources.opening import open_source
-from tests.edge.fakes import FakeResult
+from tests.edge.fakes import FakeClassifier, result
 from tests.edge.sources.streams import MjpegCamera, age_s
 
 SIZE_WH = (384, 240)
@@ -37,7 +38,7 @@ MOST_GROWTH_MB = 3.0
 
 
 @dataclass
-class SlowModel:
+class SlowModel(FakeClassifier):
     """A classifier that takes its time, and notes how old the picture was when it had answered."""
 
     inference_s: float
@@ -46,12 +47,12 @@ class SlowModel:
     started_at: float = field(default_factory=time.monotonic)
     board: Board = field(default_factory=Board)
 
-    def __call__(self, frame_bgr: Picture, /) -> FakeResult:
+    def __call__(self, frame_bgr: Picture) -> Result:
         time.sleep(self.inference_s)
         now = time.monotonic()
         self.ages_s.append(age_s(frame_bgr, now))
         self._note_memory(now - self.started_at)
-        return FakeResult(np.array([0.1, 0.8, 0.1], np.float32))
+        return result(0.1, 0.8, 0.1)
 
     def _note_memory(self, at_s: float) -> None:
         if not self.memory_mb or at_s - self.memory_mb[-1][0] >= MEMORY_EVERY_S:

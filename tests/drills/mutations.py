@@ -12,13 +12,14 @@ import json
 import struct
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base.formats import plain
 from edge.model.card import CARD, LABELS, labels_text
 from edge.model.interpreter import Interpreter
 from edge.picture.geometry import model_input
@@ -121,7 +122,7 @@ def _bases() -> tuple[_Base, ...]:
 
 def _ours(origin: str, flatbuffer: bytes) -> _Base:
     card = tiny.card(flatbuffer)
-    return _Base(origin, flatbuffer, {CARD: json.dumps(asdict(card)).encode(), LABELS: labels_text(card.labels)})
+    return _Base(origin, flatbuffer, {CARD: json.dumps(plain(card)).encode(), LABELS: labels_text(card.labels)})
 
 
 # Bytes, anywhere in the file

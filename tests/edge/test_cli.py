@@ -71,6 +71,24 @@ def raising(error: BaseException) -> Callable[[Any], Any]:
     return work
 
 
+# Imports
+
+
+def test_the_command_starts_without_opencv_numpy_or_a_runtime() -> None:
+    code = "import sys, edge.cli; sys.exit(' '.join(sorted({'cv2', 'numpy', 'ai_edge_litert'} & {*sys.modules})))"
+    assert python(code).stderr.strip() == ""
+
+
+def test_the_face_of_the_library_is_three_names_that_are_imported_when_asked_for() -> None:
+    code = """
+import sys, edge
+assert "numpy" not in sys.modules
+from edge import Classifier, FloraError, Result
+print(Classifier.__module__, FloraError.__module__, Result.__module__)
+"""
+    assert python(code).stdout.split() == ["edge.model.classifier", "edge.errors", "edge.contract.result"]
+
+
 # Help
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.photos.manifest import Photo, Split, write_manifest
+from export.graph import edit
 from training.config import TrainConfig
 from training.network.backbone import EVIDENCE, FEATURES
 from training.network.inference import normalise
@@ -90,3 +91,21 @@ def write_run(run: Path, root: Path, model: Any, photos: tuple[Photo, ...]) -> P
     write_manifest(run / "manifest.csv", photos)
     model.save(run / "model.keras")
     return run
+
+
+def temperature_of(flatbuffer: bytes) -> float:
+    """What the softmax of a file divides logits by."""
+    return 1.0 / float(edit.softmax_of(edit.load(flatbuffer)).builtinOptions.beta)
+
+
+def stages(size: int) -> Any:
+    """Blocks as those of MobileNetV2, one for each stage: the pictures shrink as the channels grow."""
+    layers = keras.layers
+    picture = keras.Input((size, size, 3))
+    x = layers.ReLU(6.0)(layers.Conv2D(32, 3, strides=2, padding="same", name="stem")(picture))
+    for number, channels in enumerate((24, 48, 96), 1):
+        wide = layers.ReLU(6.0)(layers.Conv2D(4 * channels, 1, name=f"wide_{number}")(x))
+        deep = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, strides=2, padding="same")(wide))
+        x = layers.Conv2D(channels, 1, name=f"narrow_{number}")(deep)
+    evidence = layers.Conv2D(3, 1, name="evidence")(layers.ReLU(6.0)(layers.Conv2D(256, 1, name="last")(x)))
+    return keras.Model(picture, layers.Softmax()(layers.GlobalAveragePooling2D()(evidence)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,12 +14,19 @@ import pytest
 from edge.cli import main
 from edge.photos.manifest import read_manifest
 from export.network.channels import slim
-from export.opening.finished_run import FinishedRun
+from export.opening.finished_run import FinishedRun, open_run
+from export.presets import Plan
 from export.quantising import aware, convert
+from export.slimming import slimming
+from export.slimming.shaping import Settled
 from export.slimming.slimming import Slimming, SlimNetwork
 from export.slimming.widths import Shape
+from export.teaching import teacher as teaching
+from export.teaching.lessons import Lessons
+from export.teaching.teacher import Teacher
 from export.variants import measuring
 from tests.export import colours
+from training.network.inference import predict
 
 
 @dataclass(frozen=True)
@@ -98,7 +106,10 @@ def export(run_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture
 def speeds() -> dict[str, float]:
-    """How many times as fast as int8 a variant is, by a part of its name; 1 for the others. To be filled by a test."""
+    """How many times as fast as int8 a variant is, by a part of its name; 1 for the others. To be filled by a test.
+
+    "timed" is how fast a slim network's shape is before it is taught, where that is not as fast as it turns out to be.
+    """
     return {}
 
 
@@ -109,7 +120,7 @@ def measured(monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float]) -> None:
     def speed(name: str) -> float:
         return speeds.get(max((part for part in speeds if part in name), key=len, default=""), 1.0)
 
-    def times(interpreters: Mapping[str, Any], rounds: int) -> dict[str, list[float]]:
+    def times(interpreters: Mapping[str, Any], rounds: int, clock: Any = None) -> dict[str, list[float]]:
         return {name: [1.0 / speed(name)] * 3 for name in interpreters}
 
     monkeypatch.setattr(measuring, "time_invokes", times)
@@ -130,18 +141,14 @@ SLIM, AWARE_SLIM = "int8_slim50_32", "int8_qat_slim50_32"  # names of what `slim
 PLAIN = ("--preset", "accurate", "--self-epochs", "0", "--aware-epochs", "0")  # an export that trains nothing
 
 
-class _Shortcut(Slimming):
-    """Slims a network to itself, at once."""
+class _QuickTeacher(Teacher):
+    """Teaches at once, with networks that are as good as the whole one."""
 
     def self_distilled(self) -> FinishedRun:
         model = slim(self.run.model, {})
         bias = model.get_layer("evidence").bias
         bias.assign(bias + 1e-3)
         return replace(self.run, model=model)
-
-    def slimmed(self, table: Any) -> SlimNetwork:
-        self.lessons()
-        return SlimNetwork(self.run.model, Shape(self.size, {"expand": 16}, 0.1, 15_000.0, 0.0), 0.5, 4.2, [])
 
     def lessons(self, sizes: Any = ()) -> Any:
         self.work.mkdir(parents=True, exist_ok=True)
@@ -151,11 +158,85 @@ class _Shortcut(Slimming):
         return pupil
 
 
+class _QuickSlimming(Slimming):
+    """Slims a network to itself, at once."""
+
+    def shape(self, table: Any, timed: Any) -> Settled:
+        shape = Shape(self.teacher.size, {"expand": 16}, 0.1, 900.0, 0.0)
+        return Settled(shape, 4.2, timed(b"") if timed else None)
+
+    def slimmed(self, settled: Settled) -> SlimNetwork:
+        self.teacher.lessons()
+        return SlimNetwork(self.run.model, settled.shape, 0.5, settled.foretold, settled.timed, [])
+
+
 @pytest.fixture
 def slimmed(ready: None, monkeypatch: pytest.MonkeyPatch, speeds: dict[str, float]) -> None:
     """Slimming and training with quantisation answer at once, with networks that are as good as the whole one.
 
     The slim ones are measured to be 5 times as fast. What takes minutes leaves a file in the work folder.
     """
-    monkeypatch.setattr("export.variants.making.Slimming", _Shortcut)
+    monkeypatch.setattr("export.variants.maker.Slimming", _QuickSlimming)
+    monkeypatch.setattr("export.variants.maker.Teacher", _QuickTeacher)
+    monkeypatch.setattr("export.variants.maker.share_kept", lambda run, shape: 0.5)
+    monkeypatch.setattr("export.variants.maker.speed_beside", lambda plain, other: speeds.get("timed", speeds["slim"]))
     speeds["slim"] = 5.0
+
+
+PLAN = Plan(
+    max_drop=3.0, max_kb=0.0, speed=5.2, size=16, self_epochs=2, distil_epochs=6, lessons=3, reference_epochs=1,
+    aware_epochs=1, sparsity=0.0,
+)  # fmt: skip
+Begin = Callable[..., Teacher]
+
+
+@pytest.fixture
+def run(run_folder: Path) -> FinishedRun:
+    return open_run(run_folder)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of decoded photos, the same for all."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def begin(run: FinishedRun, cache: Path, tmp_path: Path) -> Begin:
+    """A teacher with its work in tmp_path/work."""
+
+    def call(plan: Plan = PLAN, run: FinishedRun = run, **options: Any) -> Teacher:
+        return Teacher(run, plan, cache, tmp_path / "work", **options)
+
+    return call
+
+
+def right(model: Any) -> float:
+    """Share of new photos that a network of 16 pixels is right on; it sees a corner of them."""
+    views, truth = colours.pictures(range(300, 312))
+    size = int(model.input_shape[1])
+    return float((predict(model, np.ascontiguousarray(views[:, :size, :size])).argmax(axis=1) == truth).mean())
+
+
+def counting(patch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often what takes long is done from now on."""
+    found: Counter[str] = Counter()
+
+    def count(name: str, owner: Any, what: str) -> None:
+        real = getattr(owner, what)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            found[name] += 1
+            return real(*arguments, **named)
+
+        patch.setattr(owner, what, counted)
+
+    count("rankings", slimming, "rank")
+    count("passes of the teacher", teaching, "epoch_batches")
+    count("epochs", Lessons, "batches")
+    return found
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    return counting(monkeypatch)

@@ -1,6 +1,6 @@
 """Make a folder of wheels from which Flora installs on a device without a network. Behind `make bundle`.
 
-    python -m tests.making.bundle --python 3.11 --arch aarch64 --extra headless -c constraints.txt
+    python -m tests.making.bundle --python 3.11 --arch aarch64 --extra headless -c .ci/constraints.txt
 
 In:  Python version and architecture of the device, one of its three extras, versions to keep to.
 Out: the folder: our wheel, every wheel that it needs there, SHA256SUMS, and INSTALL.txt with the commands.
@@ -144,7 +144,7 @@ def gather(ours: Wheel, target: Target, fetch: Callable[[Sequence[str]], Sequenc
         if not missing:
             return [ours, *(wheels[name] for name in sorted(wanted))]
         wheels |= {wheel.name: wheel for wheel in map(Wheel.read, fetch(missing))}
-    raise FloraError(f"no versions agree with each other: {', '.join(missing)}; keep to those of constraints.txt")
+    raise FloraError(f"no versions agree with each other: {', '.join(missing)}; keep to those of .ci/constraints.txt")
 
 
 def constraints_for(target: Target, text: str) -> str:

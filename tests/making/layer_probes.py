@@ -1,9 +1,9 @@
 """Write edge/models/layers.zip: the probes that `flora benchmark --layers` times.
 
 In:  where to write; a path.
-Out: a deflated zip of int8 networks as `edge.machine.layers` reads them: single layers, several times side by side on one
-     input, and MobileNetV2s, whole and slimmed, without their last softmax. All weights are zero, so that they deflate
-     to nothing: the kernels of int8 are dense and take as long for zeros as for other numbers.
+Out: a deflated zip of int8 networks as `edge.machine.layers` reads them: single layers, several times side by side on
+     one input, and MobileNetV2s, whole and slimmed, without their last softmax. All weights are zero, so that they
+     deflate to nothing: the kernels of int8 are dense and take as long for zeros as for other numbers.
 
 The grid holds the sides and the numbers of channels that a MobileNetV2 of 96 to 224 pixels has, whole or slimmed. All
 are put together with the runtime's own flatbuffer schema: the converter would take minutes and choose scales by data.

@@ -17,13 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base.progress import silent
-from edge.contract.rejection import score
+from edge.contract.rejection import surety
 from edge.evaluation.calibration import error_interval, expected_calibration_error, luck
 from edge.evaluation.unknowns import threshold_for
-from export.finishing.finish import answers
 from export.finishing.temperature import fit
 from export.finishing.threshold import SCORE
 from export.graph import edit
+from export.graph.asking import answers
 from export.opening.finished_run import FinishedRun, Views, open_run
 from tests.studies.runs import arguments, folds, int8, train, with_residual
 from training.photos.survey import find_photos
@@ -48,8 +48,8 @@ def measured(flatbuffer: bytes, validation: Views, test: Views, temperature: flo
         temperature = fit(answers(edit.logits(flatbuffer), validation.pictures), validation.truth)
     finished = edit.set_temperature(flatbuffer, temperature)
     chosen, seen = answers(finished, validation.pictures), answers(finished, test.pictures)
-    known = score(SCORE, chosen)
-    kept = {asked: [score(SCORE, seen) >= threshold_for(known, asked)] for asked in COVERAGES}
+    known = surety(SCORE, chosen)
+    kept = {asked: [surety(SCORE, seen) >= threshold_for(known, asked)] for asked in COVERAGES}
     error = expected_calibration_error(seen, test.truth)
     is_right = seen.argmax(axis=1) == test.truth
     return temperature, Row([temperature], [error], seen.max(axis=1), is_right, kept)

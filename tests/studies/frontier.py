@@ -29,7 +29,7 @@ from edge.evaluation import accuracy
 from edge.machine.timing import time_invokes
 from edge.model.interpreter import Interpreter
 from edge.tflite.archive import halves
-from export.finishing.finish import answers as answers_of
+from export.graph.asking import answers as answers_of
 from export.network.channels import groups, slim
 from export.opening.finished_run import FinishedRun, open_run, pick_calibration
 from export.presets import PRESETS, Plan
@@ -39,6 +39,7 @@ from export.report.pareto import Point, plot_points
 from export.slimming.latency import LatencyTable
 from export.slimming.ranking import rank
 from export.slimming.slimming import Slimming
+from export.teaching.teacher import Teacher
 from training.fitting.checkpoint import save_arrays
 from training.network.backbone import build
 from training.network.inference import predict
@@ -97,7 +98,7 @@ class Study:
 
     def self_distilled(self) -> None:
         """The run's own network, taught further by itself; it is what the others are made of from now on."""
-        self.run = Slimming(self.run, self.plan, self.work.parent / "cache", self.work, self.stages).self_distilled()
+        self.run = self._teacher(self.plan).self_distilled()
         if not (self.work / f"{SELF}.npz".replace("/", "-")).exists():
             network, size = self.run.model, self.run.config.size
             self._keep(SELF, size, network, convert_int8(network, self._calibration(size)))
@@ -108,38 +109,35 @@ class Study:
             if not (self.work / f"{contestant.name}.npz".replace("/", "-")).exists():
                 self._make(contestant)
 
-    def _slimming(self, contestant: Contestant) -> Slimming:
-        plan = replace(self.plan, size=contestant.size, speed=contestant.speed, max_kb=contestant.kb)
-        return Slimming(self.run, plan, self.work.parent / "cache", self.work, self.stages)
+    def _teacher(self, plan: Plan) -> Teacher:
+        return Teacher(self.run, plan, self.work.parent / "cache", self.work, self.stages)
 
     def _make(self, contestant: Contestant) -> None:
-        slimming = self._slimming(contestant)
-        first = Slimming(self.run, self.plan, self.work.parent / "cache", self.work, self.stages)
-        lessons = first.lessons(tuple(sorted({one.size for one in ORDER})))
+        plan = replace(self.plan, size=contestant.size, speed=contestant.speed, max_kb=contestant.kb)
+        teacher = self._teacher(plan)
+        lessons = self._teacher(self.plan).lessons(tuple(sorted({one.size for one in ORDER})))
         if contestant.alpha:
-            pupil = self._plain(contestant, slimming)
-            slimming.work = slimming.work / f"alpha-{contestant.alpha}"
-            slimming.distilled(pupil, lessons, None)
+            pupil = self._plain(contestant, teacher)
+            teacher.work = teacher.work / f"alpha-{contestant.alpha}"
+            teacher.distilled(pupil, lessons, None)
         else:
-            _, pupil = slimming.shape(LatencyTable.of_this_machine_kind())
-            slimming.distilled(pupil, lessons, self._reference(contestant.size, first, lessons))
+            slimming = Slimming(teacher)
+            pupil = slimming.fitted(slimming.shape(LatencyTable.of_this_machine_kind(), None).shape)
+            teacher.distilled(pupil, lessons, self._reference(contestant.size, lessons))
         self._keep(contestant.name, contestant.size, pupil, convert_int8(pupil, self._calibration(contestant.size)))
         if contestant.is_aware:
-            network = slimming.made_aware(pupil, lessons)
+            network = teacher.made_aware(pupil, lessons)
             self._keep(f"{contestant.name}, QAT", contestant.size, pupil, aware.convert_aware(network))
 
-    def _reference(self, size: int, slimming: Slimming, lessons: Any) -> Any:
+    def _reference(self, size: int, lessons: Any) -> Any:
         if size not in self._references:
-            of_size = Slimming(
-                self.run, replace(self.plan, size=size), self.work.parent / "cache", self.work, self.stages
-            )
-            self._references[size] = of_size.reference(lessons)
+            self._references[size] = self._teacher(replace(self.plan, size=size)).reference(lessons)
         return self._references[size]
 
-    def _plain(self, contestant: Contestant, slimming: Slimming) -> Any:
+    def _plain(self, contestant: Contestant, teacher: Teacher) -> Any:
         """As narrow as MobileNetV2 of this alpha; streams keep their first channels, ranked groups their best."""
         narrow = {g.name: g.channels for g in groups(build("mobilenet_v2", contestant.alpha, contestant.size, 2))}
-        rankings = rank(self.run.model, slimming.pictures(RANKED_ON), self.stages("ranking channels"))
+        rankings = rank(self.run.model, teacher.pictures(RANKED_ON), self.stages("ranking channels"))
         ranked = {ranking.group: np.sort(ranking.order[: narrow[ranking.group]]) for ranking in rankings}
         return slim(
             self.run.model, {name: np.arange(width) for name, width in narrow.items()} | ranked, contestant.size
@@ -226,7 +224,8 @@ def table(rows: Sequence[Pooled]) -> str:
 
 def comparison(slim_one: Pooled, plain: Pooled) -> str:
     """A paired test of two int8 networks on the same photos."""
-    difference, test = accuracy.paired_difference(slim_one.int8, plain.int8), accuracy.mcnemar(slim_one.int8, plain.int8)
+    difference = accuracy.paired_difference(slim_one.int8, plain.int8)
+    test = accuracy.mcnemar(slim_one.int8, plain.int8)
     return (
         f"- {slim_one.name} against {plain.name}: {100 * difference.difference:+.1f} points "
         f"({100 * difference.low:+.1f} to {100 * difference.high:+.1f}), McNemar p = {test.p_value:.2g}, "

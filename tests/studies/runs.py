@@ -21,7 +21,7 @@ from edge.base.progress import silent
 from edge.photos.manifest import Photo, Split, read_manifest, write_manifest
 from export.config import ExportConfig
 from export.exporter import USUAL_PHOTOS
-from export.finishing.finish import answers
+from export.graph.asking import answers
 from export.graph.residual import divide_by_residual, features_of, subspace
 from export.opening.finished_run import FinishedRun, pick_calibration
 from export.quantising.convert import convert_int8

@@ -19,6 +19,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from edge.base.intervals import ratio
+from export.quantising.convert import converter_of
 from training.network.backbone import build
 from training.network.keras import keras, tf
 
@@ -34,7 +35,7 @@ def flatbuffer(size: int, share: float) -> bytes:
             kernel, *others = layer.get_weights()
             small = np.abs(kernel) <= np.quantile(np.abs(kernel), share)
             layer.set_weights([np.where(small, 0.0, kernel), *others])
-    converter = tf.lite.TFLiteConverter.from_keras_model(network)
+    converter = converter_of(network, takes_pixels=False)
     if share:
         converter.optimizations = [tf.lite.Optimize.EXPERIMENTAL_SPARSITY]
     return bytes(converter.convert())

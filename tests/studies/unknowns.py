@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base.progress import silent
-from edge.contract.rejection import SCORES, score
+from edge.contract.rejection import SURETIES, surety
 from edge.evaluation.unknowns import auroc, fpr_at_coverage
 from edge.model.interpreter import Interpreter
 from edge.photos.manifest import Photo
-from export.finishing.finish import answers
 from export.finishing.temperature import fit
 from export.graph import edit
+from export.graph.asking import answers
 from export.graph.metadata import About
 from export.graph.residual import features_of, subspace
 from export.opening.finished_run import FinishedRun, open_run
@@ -128,14 +128,14 @@ def residual(one: Seen, known: Known) -> Array:
 def of_probabilities(name: str, is_divided: bool) -> Callable[[Seen, Known], Array]:
     def scored(one: Seen, known: Known) -> Array:
         if is_divided:
-            return score(name, softmax(one.divided, known.divided_temperature))
-        return score(name, softmax(one.logits, known.temperature))
+            return surety(name, softmax(one.divided, known.divided_temperature))
+        return surety(name, softmax(one.logits, known.temperature))
 
     return scored
 
 
 WAYS: dict[str, Callable[[Seen, Known], Array]] = {
-    **{f"output: {name}": of_probabilities(name, False) for name in SCORES},
+    **{f"output: {name}": of_probabilities(name, False) for name in SURETIES},
     "logits: greatest": lambda one, known: one.logits.max(axis=1).astype(np.float64),
     "logits: energy": energy,
     "map: share of places that agree": agreement,
@@ -143,7 +143,7 @@ WAYS: dict[str, Callable[[Seen, Known], Array]] = {
     "features: Mahalanobis": mahalanobis,
     "features: tenth neighbour": neighbour,
     "features: residual": residual,
-    **{f"output over residual: {name}": of_probabilities(name, True) for name in SCORES},
+    **{f"output over residual: {name}": of_probabilities(name, True) for name in SURETIES},
 }
 
 

@@ -15,6 +15,8 @@ TINY = (
     "--backbone", "mobilenet", "--alpha", "0.25", "--size", "32", "--batch", "8", "--min-photos", "4",
     "--epochs", "3", "--head-epochs", "3",
 )  # fmt: skip
+MIXED = 11  # photos in the folder of the fixture `root`
+Names = tuple[list[str], list[str]]  # paths and hashes
 
 
 @dataclass(frozen=True)

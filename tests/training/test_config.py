@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,11 @@ def test_impossible_value_is_a_usage_error(changes: dict[str, Any], message: str
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format": 2}, "another version of Flora"),
-        ({"strange": 1}, r"unexpected or missing fields \['strange'\]"),
+        ({"format": 2}, "is of format 2, this Flora reads format 1; update Flora"),
+        ({"format": "2.1"}, r"is of format 2\.1, this Flora reads format 1; update Flora"),
+        ({"format": "new"}, "names the format 'new', expected a number"),
+        ({"balance": "yes"}, r"holds an impossible value \(balance is 'yes', expected true or false\)"),
+        ({"seed": 1.5}, "holds an impossible value"),
         ({"size": None}, "holds an impossible value"),
         ({"size": "224"}, "holds an impossible value"),
         ({"size": 100}, r"holds an impossible value \(--size 100"),
@@ -78,12 +82,32 @@ def test_config_of_another_making_is_told_in_one_line(tmp_path: Path, changes: d
         read_config(tmp_path)
 
 
-def test_config_without_a_field_is_told_in_one_line(tmp_path: Path) -> None:
-    TrainConfig(photos="p").write(tmp_path / "config.json")
+@pytest.mark.parametrize("name", [field.name for field in fields(TrainConfig) if field.name != "others"])
+def test_a_field_that_is_missing_has_its_default(tmp_path: Path, name: str) -> None:
+    unusual = TrainConfig(
+        "p", "mobilenet", 0.5, 96, "none", 2, 16, 3, 4, 0.01, 0.001, 0.1, 0.2, 0.3, 0.9, 2, 0.5, 0.5, True, 4, False, 2,
+        format="1.3",
+    )  # fmt: skip
+    unusual.write(tmp_path / "config.json")
     content = json.loads((tmp_path / "config.json").read_text())
-    del content["rate"]
+    del content[name]
     (tmp_path / "config.json").write_text(json.dumps(content))
-    with pytest.raises(ModelError, match=r"missing fields \['rate'\]"):
+    assert read_config(tmp_path) == replace(unusual, **{name: getattr(TrainConfig(), name)})
+
+
+def test_a_field_that_is_not_known_is_kept(tmp_path: Path) -> None:
+    TrainConfig(photos="p").write(tmp_path / "config.json")
+    content = json.loads((tmp_path / "config.json").read_text()) | {"format": "1.2", "course": {"steps": [1, None]}}
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    found = read_config(tmp_path)
+    assert found == TrainConfig(photos="p", format="1.2", others={"course": {"steps": [1, None]}})
+    found.write(tmp_path / "config.json")
+    assert json.loads((tmp_path / "config.json").read_text()) == content
+
+
+def test_a_config_of_another_program_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "vit", "dropout": 0.1}')
+    with pytest.raises(ModelError, match=r"config\.json: says nothing of a training; expected a run folder"):
         read_config(tmp_path)
 
 

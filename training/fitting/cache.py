@@ -21,19 +21,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base.files import only_one
+from edge.base.files import in_place_of, only_one
+from edge.base.progress import Bar, no_bar
 from edge.base.text import first_line
 from edge.errors import OutputError, PhotoError
 from edge.picture import geometry
 from training.network.keras import tf
-from training.photos.views import Progress, in_threads
+from training.photos.views import in_threads
 
 MARGIN = 8 / 7  # short side of a cached photo over the input size: room for crops, 256 for 224
 SHARD_PHOTOS = 512
 
 
 def build_cache(
-    folder: Path, root: Path, paths: Sequence[str], hashes: Sequence[str], size: int, progress: Progress | None = None
+    folder: Path, root: Path, paths: Sequence[str], hashes: Sequence[str], size: int, bar: Bar = no_bar
 ) -> Path:
     """Decode photos once into TFRecord shards below `folder`; returns the cache's own folder.
 
@@ -45,14 +46,13 @@ def build_cache(
     key = hashlib.sha256(json.dumps([geometry.RULE, short_side, list(hashes)]).encode()).hexdigest()[:16]
     cache = folder / f"{short_side}px-{key}"
     if (cache / "complete").exists():
-        if progress is not None:
-            progress(len(paths), len(paths))
+        bar(len(paths), len(paths))
         return cache
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with only_one(folder / f".{cache.name}.lock"):
             if not (cache / "complete").exists():  # another training may have made it while this one waited
-                _write_shards(cache, root, list(paths), list(hashes), short_side, progress)
+                _write_shards(cache, root, list(paths), list(hashes), short_side, bar)
                 (cache / "complete").touch()
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
@@ -63,19 +63,18 @@ def build_cache(
 
 
 def _write_shards(
-    cache: Path, root: Path, paths: list[str], hashes: list[str], short_side: int, progress: Progress | None
+    cache: Path, root: Path, paths: list[str], hashes: list[str], short_side: int, bar: Bar
 ) -> None:
     photos = in_threads(
         lambda pair: _shrunken(root / pair[0], pair[1], short_side), list(zip(paths, hashes, strict=True))
     )
     for start in range(0, len(paths), SHARD_PHOTOS):
         name = cache / f"{start // SHARD_PHOTOS:05d}.tfrecord"
-        with tf.io.TFRecordWriter(str(name) + ".part") as writer:
+        part = name.with_name(name.name + ".part")
+        with in_place_of(name, part), tf.io.TFRecordWriter(str(part)) as writer:
             for number, photo in enumerate(islice(photos, SHARD_PHOTOS), start):
                 writer.write(_serialise(number, photo))
-                if progress is not None:
-                    progress(number + 1, len(paths))
-        Path(str(name) + ".part").replace(name)
+                bar(number + 1, len(paths))
 
 
 def _shrunken(path: Path, sha256: str, short_side: int) -> NDArray[np.uint8]:

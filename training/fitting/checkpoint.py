@@ -6,25 +6,29 @@ One file holds the weights as trained and as averaged, the best weights so far, 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import zipfile
 import zlib
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ModelError, OutputError
+from edge.base.files import in_place_of, writing
+from edge.base.formats import FIRST, plain, read_fields, require_readable
+from edge.errors import ModelError
+
+FORMAT = 1  # of a state; a reader refuses one whose major number is newer
+GROUPS = ("weights", "average", "best", "optimizer")
 
 Arrays = list[NDArray[Any]]
+GO_ON = "free some space, then go on with --resume"
 
 
 @dataclass
-class Progress:
+class Reached:
     """Where a training stands. `history` has one row per finished epoch, of all phases."""
 
     phase: str = ""
@@ -32,46 +36,37 @@ class Progress:
     best_loss: float = float("inf")  # validation loss of the averaged weights
     best_epoch: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
+    others: dict[str, Any] = field(default_factory=dict)  # fields that this Flora does not know, by name
 
 
 @dataclass
 class State:
-    """Progress and tensors. `best` are the averaged weights of the best epoch."""
+    """Where the training stands, and its tensors. `best` are the averaged weights of the best epoch."""
 
-    progress: Progress
+    reached: Reached
     weights: Arrays
     average: Arrays
     best: Arrays
     optimizer: Arrays
+    others: dict[str, NDArray[Any]] = field(default_factory=dict)  # tensors that this Flora does not know, by name
 
 
 def save_state(path: Path, state: State) -> None:
-    """Write to a temporary name and rename. Raises OutputError when it cannot be written."""
+    """Write it whole or not at all. Raises OutputError when it cannot be written."""
     tensors = {
         f"{group}/{index:04d}": array
-        for group in ("weights", "average", "best", "optimizer")
+        for group in GROUPS
         for index, array in enumerate(getattr(state, group))
     }
-    save_arrays(path, progress=np.array(json.dumps(asdict(state.progress))), **tensors)
+    save_arrays(path, progress=np.array(json.dumps(plain(state.reached))), **tensors, **state.others)
 
 
 def save_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write an .npz file under a temporary name and rename it. Raises OutputError when it cannot be written."""
-    partial = path.with_name(path.name + ".part")
+    """Write an .npz file whole or not at all. Raises OutputError when it cannot be written."""
     named: Any = arrays  # NumPy's own options of savez have other types
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            np.savez(file, **named)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the folder itself may be missing; the first error is the one to tell
-            partial.unlink()
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space, then go on with --resume"
-        ) from error
+    part = path.with_name(path.name + ".part")
+    with writing(path, advice=GO_ON), in_place_of(path, part, is_synced=True), part.open("wb") as file:
+        np.savez(file, **named)
 
 
 def load_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -88,14 +83,24 @@ def load_state(path: Path) -> State | None:
     if not path.exists():
         return None
     arrays = load_arrays(path)
-    groups: dict[str, Arrays] = {"weights": [], "average": [], "best": [], "optimizer": []}
+    groups: dict[str, Arrays] = {group: [] for group in GROUPS}
     try:
-        progress = Progress(**json.loads(str(arrays.pop("progress"))))
-        for name in sorted(arrays):
-            groups[name.split("/")[0]].append(arrays[name])
-    except (ValueError, KeyError, TypeError) as error:
+        reached = _reached(path, json.loads(str(arrays.pop("progress"))))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _broken(path, error) from error
-    return State(progress, **groups)
+    others = {name: arrays.pop(name) for name in list(arrays) if name.split("/")[0] not in GROUPS}
+    for name in sorted(arrays):
+        groups[name.split("/")[0]].append(arrays[name])
+    return State(reached, **groups, others=others)
+
+
+def _reached(path: Path, content: dict[str, Any]) -> Reached:
+    try:
+        require_readable(content.get("format", FIRST), FORMAT)
+    except ValueError as error:
+        raise ModelError(f"{path}: the checkpoint {error}") from error
+    best_loss = float(content.get("best_loss", "inf"))  # it begins as Infinity, which is no figure anywhere else
+    return read_fields(Reached, content, best_loss=best_loss)
 
 
 def _broken(path: Path, error: Exception) -> ModelError:

@@ -19,6 +19,7 @@ from edge.base.files import write_atomically
 from edge.base.progress import Stages, silent
 from edge.evaluation.accuracy import Scores, score
 from edge.model.card import labels_text
+from edge.photos import run_folder
 from edge.photos.manifest import Photo, manifest_hash
 from edge.picture import geometry
 from training.config import TrainConfig, write_json
@@ -55,10 +56,12 @@ def evaluate_run(trained: Trained, stages: Stages = silent) -> Evaluated:
         truth = np.array([trained.labels.index(photo.label) for photo in members], np.int64)
         found[name] = (members, truth, predict(model, views, stages(f"measuring on {name} photos")))
     result = Evaluated(*(score(found[name][1], found[name][2], trained.labels) for name in ("validation", "test")))
-    write_atomically(trained.run / "labels.txt", labels_text(trained.labels))
-    write_atomically(trained.run / "history.csv", history_text(trained.history).encode())
-    write_json(trained.run / "metrics.json", _metrics(trained, result))
+    write_atomically(trained.run / run_folder.LABELS, labels_text(trained.labels))
+    write_atomically(trained.run / run_folder.HISTORY, history_text(trained.history).encode())
+    write_json(trained.run / run_folder.METRICS, _metrics(trained, result))
+    bar = stages("drawing the report")
     _draw(trained, result, found["validation"], found["test"], root)
+    bar(1, 1)
     return result
 
 
@@ -85,7 +88,7 @@ def _metrics(trained: Trained, result: Evaluated) -> dict[str, Any]:
 
 
 def _draw(trained: Trained, result: Evaluated, validation: Any, test: Any, root: Path) -> None:
-    folder = trained.run / "plots"
+    folder = trained.run / run_folder.PLOTS
     folder.mkdir(exist_ok=True)
     names = {name: folder / f"{name}.png" for name in ("history", "confusion", "reliability", "mistakes", "augmented")}
     plots.plot_history(trained.history, names["history"])
@@ -101,7 +104,7 @@ def _draw(trained: Trained, result: Evaluated, validation: Any, test: Any, root:
         "augmented": "Training photos as the network sees them",
     }
     write_report(
-        trained.run / "report.html",
+        trained.run / run_folder.REPORT,
         title=f"Flora: {trained.run.name}",
         summary_rows=_summary(trained),
         scores={"test": result.test, "validation": result.validation},
@@ -125,10 +128,10 @@ def _summary(trained: Trained) -> list[tuple[str, str]]:
 def _notes(trained: Trained) -> list[str]:
     notes = ["Test photos were used once, for the figures on this page; everything was chosen on validation photos."]
     warning = imbalance_warning(trained.photos)
-    left_out = trained.run / "left_out.csv"
+    left_out = trained.run / run_folder.LEFT_OUT
     number = len(left_out.read_text(encoding="utf-8").splitlines()) - 1 if left_out.exists() else 0
     if number > 0:
-        notes.append(f"{number} files of the photo folder were left out; left_out.csv says which and why.")
+        notes.append(f"{number} files of the photo folder were left out; {run_folder.LEFT_OUT} says which and why.")
     return [*notes, *([warning] if warning else [])]
 
 

@@ -6,7 +6,6 @@ result in the run folder under its final name only when it is whole, so a run ki
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +14,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base import text as text_module
-from edge.base.progress import Stages, silent
-from edge.errors import ModelError, OutputError
+from edge.base.files import in_place_of, writing
+from edge.base.formats import remarks_on
+from edge.base.progress import Say, Stages, silent
+from edge.errors import ModelError
+from edge.model.interpreter import softmax
+from edge.photos import run_folder
 from edge.photos.manifest import Photo
 from training.config import TrainConfig
 from training.fitting.augmentation import Augmentation, epoch_batches
 from training.fitting.cache import build_cache
-from training.fitting.checkpoint import Progress, State, load_arrays, load_state, save_arrays, save_state
-from training.fitting.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase, softmax
+from training.fitting.checkpoint import GO_ON, Reached, State, load_arrays, load_state, save_arrays, save_state
+from training.fitting.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase
 from training.network import backbone
 from training.network.inference import predictor
 from training.network.keras import keras, tf
@@ -33,7 +35,7 @@ from training.photos.split import class_weights
 from training.photos.views import device_views
 
 HEAD, FINE_TUNE = "head", "fine-tune"
-CHECKPOINT, FEATURES = "checkpoint", "features.npz"  # the folder in a run, and the head phase's inputs in it
+STATE, FEATURES = "state.npz", "features.npz"  # in the folder of checkpoints: the training's, the head phase's inputs
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ class _Job:
 
 
 def fit(
-    config: TrainConfig, run: Path, cache: Path, stages: Stages = silent, tell: Callable[[str], None] = lambda _: None
+    config: TrainConfig, run: Path, cache: Path, stages: Stages = silent, tell: Say = lambda _: None
 ) -> Trained:
     """Train as `config` says, into the folder `run`; goes on from what an earlier call with the same config left there.
 
@@ -89,13 +91,15 @@ def fit(
     devices = choose_devices(mixed_precision=config.mixed_precision, threads=config.threads)
     tell(f"devices: {devices.description}")
     keras.utils.set_random_seed(config.seed)
-    state_path = run / CHECKPOINT / "state.npz"
-    state = load_state(state_path) or State(Progress(), [], [], [], [])
+    state_path = run / run_folder.CHECKPOINT / STATE
+    state = load_state(state_path) or State(Reached(), [], [], [], [])
+    for line in remarks_on(state_path, state):
+        tell(line)
     by_split = {name: [photo for photo in photos if photo.split == name] for name in ("train", "validation", "test")}
     job = _Job(config, by_split, labels, Path(config.photos), run, cache, state, stages)
-    if not (run / "model.keras").exists():
+    if not (run / run_folder.MODEL).exists():
         _train(job, devices, state_path)
-    history = tuple(state.progress.history)
+    history = tuple(state.reached.history)
     if not history:
         raise ModelError(
             f"{run}: the training has finished, but {state_path} with its history is gone; start a new run"
@@ -103,7 +107,7 @@ def fit(
     if devices.is_chief:
         _forget_tensors(state_path, state)
     return Trained(
-        run, config, labels, photos, devices.description, history, state.progress.best_epoch, devices.is_chief
+        run, config, labels, photos, devices.description, history, state.reached.best_epoch, devices.is_chief
     )
 
 
@@ -124,13 +128,13 @@ def _train(job: _Job, devices: Devices, state_path: Path) -> None:
         network.set_weights(job.state.best)
     weights = model.get_weights()  # by every worker: reading BatchNorm's statistics averages them over all
     if devices.is_chief:
-        _save_model(weights, config, len(job.labels), job.run / "model.keras")
+        _save_model(weights, config, len(job.labels), job.run / run_folder.MODEL)
 
 
 def _forget_tensors(path: Path, state: State) -> None:
     """Shrink the checkpoint of a finished training from megabytes to its history: there is nothing to go on with."""
     if state.weights:
-        save_state(path, State(state.progress, [], [], [], []))
+        save_state(path, State(state.reached, [], [], [], []))
     path.with_name(FEATURES).unlink(missing_ok=True)
 
 
@@ -178,7 +182,7 @@ def _epochs(job: _Job, model: Any) -> Callable[[int], Any]:
 def _train_head(job: _Job, model: Any, validation_views: NDArray[np.uint8], saved: Path | None) -> None:
     """Train the head on frozen features and put it into `model`; nothing to do once fine-tuning has begun."""
     config, state = job.config, job.state
-    if state.progress.phase == FINE_TUNE:
+    if state.reached.phase == FINE_TUNE:
         return
     train, validation = _features(job, model, validation_views, is_kept=saved is not None)
     truth, weights = job.truth("train"), job.loss_weights()
@@ -195,7 +199,10 @@ def _train_head(job: _Job, model: Any, validation_views: NDArray[np.uint8], save
         targets = np.eye(len(job.labels), dtype=np.float32)[truth[order]]
         return tf.data.Dataset.from_tensor_slices(((train[order], keep), targets, weights[order])).batch(config.batch)
 
-    check = Validation(lambda: softmax(head.predict([validation, unit], verbose=0)), job.truth("validation"))
+    def predicted() -> NDArray[np.float32]:
+        return softmax(head.predict([validation, unit], verbose=0).astype(np.float64))
+
+    check = Validation(predicted, job.truth("validation"))
     run_phase(head, phase, batches, check, state, saved, job.stages("training the head"))
     kernel, bias = state.best
     model.get_layer(backbone.EVIDENCE).set_weights([kernel[None, None], bias])
@@ -205,7 +212,7 @@ def _features(
     job: _Job, model: Any, validation_views: NDArray[np.uint8], *, is_kept: bool
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Pooled features (n, channels) of train and validation photos as the device sees them; kept in the run folder."""
-    path = job.run / CHECKPOINT / FEATURES
+    path = job.run / run_folder.CHECKPOINT / FEATURES
     if path.exists():
         features = load_arrays(path)
         return features["train"], features["validation"]
@@ -219,18 +226,10 @@ def _features(
 
 
 def _save_model(weights: list[NDArray[Any]], config: TrainConfig, num_classes: int, path: Path) -> None:
-    """Save the network in float32, whatever precision it was trained in, under a temporary name first."""
+    """Save the network in float32, whatever precision it was trained in, whole or not at all."""
     keras.mixed_precision.set_global_policy("float32")
     plain = backbone.build(config.backbone, config.alpha, config.size, num_classes, dropout=config.dropout)
     plain.set_weights(weights)
-    partial = path.with_name("model.part.keras")
-    try:
-        plain.save(partial)
-        partial.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: the model cannot be written ({error.strerror or text_module.first_line(error)}); "
-            "free some space, then go on with --resume"
-        ) from error
+    part = path.with_name("model.part.keras")
+    with writing(path, "the model cannot be written", GO_ON), in_place_of(path, part):
+        plain.save(part)

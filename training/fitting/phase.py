@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.base.progress import Bar, no_bar
 from edge.errors import ModelError, UsageError
-from training.fitting.checkpoint import Progress, State, save_state
+from training.fitting.checkpoint import Reached, State, save_state
 from training.network.keras import keras, tf
-
-StepProgress = Callable[[int, int, str], None]  # (done, total, note)
 
 
 @dataclass(frozen=True)
@@ -119,12 +118,19 @@ def prepare(model: AveragedModel, phase: Phase) -> None:
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=phase.label_smoothing)
     # Keras wraps the optimizer for loss scaling itself under a float16 policy.
     model.compile(optimizer, loss, metrics=["accuracy"])
+    make_variables(model)
+    model.start_average(phase.average)
+
+
+def make_variables(model: Any) -> None:
+    """Make the optimizer's and the metrics' of a compiled model with one output, before it is fitted.
+
+    Were they made by the first batch, TensorFlow would trace the whole step a second time.
+    """
     model.optimizer.build(model.trainable_variables)
-    # Were the metrics made by the first batch, TensorFlow would trace the whole step a second time.
     sample = tf.zeros((1, *model.output_shape[1:]))
     model.compiled_loss.build(sample)
     model.compiled_metrics.build(sample, sample)
-    model.start_average(phase.average)
 
 
 def run_phase(
@@ -134,7 +140,7 @@ def run_phase(
     validation: Validation,
     state: State,
     path: Path | None,
-    progress: StepProgress | None = None,
+    bar: Bar = no_bar,
     clock: Callable[[], float] = time.perf_counter,
 ) -> None:
     """Train until the phase's epochs are done or its patience is over; `state` ends with the best weights.
@@ -143,15 +149,16 @@ def run_phase(
     phase keeps its history only. After each epoch the state is saved to `path` (None: nowhere). Raises UsageError
     when the loss is no number any more.
     """
-    if state.progress.phase == phase.name:
+    if state.reached.phase == phase.name:
         _restore(model, state)
     else:
-        state.progress = Progress(phase.name, history=state.progress.history)
-    for epoch in range(state.progress.epoch, phase.epochs):
-        if epoch - state.progress.best_epoch >= phase.patience:
+        state.reached = Reached(phase.name, history=state.reached.history)
+    for epoch in range(state.reached.epoch, phase.epochs):
+        if epoch - state.reached.best_epoch >= phase.patience:
             break
         started = clock()
-        logs = model.fit(batches(epoch), verbose=0, callbacks=_bars(progress, phase, epoch, state)).history
+        steps = StepBar(bar, phase.steps * phase.epochs, _note(phase, epoch, state), before=epoch * phase.steps)
+        logs = model.fit(batches(epoch), verbose=0, callbacks=[steps]).history
         loss, accuracy = validate(model, validation, phase)
         row = {
             "phase": phase.name, "epoch": epoch + 1, "loss": logs["loss"][-1], "accuracy": logs["accuracy"][-1],
@@ -171,12 +178,6 @@ def cross_entropy(probabilities: NDArray[Any], truth: NDArray[np.int64], smoothi
     return float(-((1.0 - smoothing) * hit + smoothing / num_classes * logs.sum(axis=1)).mean())
 
 
-def softmax(logits: NDArray[Any]) -> NDArray[np.float32]:
-    """Softmax over the last axis."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True), np.float32)
-
-
 def validate(model: AveragedModel, validation: Validation, phase: Phase) -> tuple[float, float]:
     """Loss and accuracy of the averaged weights. Raises UsageError when the loss is no number any more."""
     with model.averaged():
@@ -191,13 +192,13 @@ def validate(model: AveragedModel, validation: Validation, phase: Phase) -> tupl
 
 
 def _record(model: AveragedModel, state: State, row: dict[str, Any]) -> None:
-    progress = state.progress
-    progress.epoch = row["epoch"]
-    progress.history.append(row)
+    reached = state.reached
+    reached.epoch = row["epoch"]
+    reached.history.append(row)
     state.weights, state.average = model.get_weights(), model.average()
     state.optimizer = [variable.numpy() for variable in model.optimizer.variables()]
-    if row["val_loss"] < progress.best_loss:
-        progress.best_loss, progress.best_epoch = row["val_loss"], row["epoch"]
+    if row["val_loss"] < reached.best_loss:
+        reached.best_loss, reached.best_epoch = row["val_loss"], row["epoch"]
         state.best = state.average
 
 
@@ -213,28 +214,21 @@ def _restore(model: AveragedModel, state: State) -> None:
         ) from error
 
 
-def step_callback(progress: StepProgress, steps: int, note: str, *, before: int = 0) -> Any:
-    """A Keras callback that hands each step to a progress bar: `steps` in all, `before` of them in earlier epochs."""
-    return _Steps(progress, steps, note, before)
-
-
-def _bars(progress: StepProgress | None, phase: Phase, epoch: int, state: State) -> list[Any]:
-    """One bar for the whole phase, so that the time left is the phase's; it names the last validation accuracy."""
-    if progress is None:
-        return []
+def _note(phase: Phase, epoch: int, state: State) -> str:
+    """Beside a bar for the whole phase, so that the time left is the phase's: the last validation accuracy."""
     note = f"epoch {epoch + 1}/{phase.epochs}"
     if epoch > 0:
-        note += f"  validation {state.progress.history[-1]['val_accuracy']:.1%}"
-    return [step_callback(progress, phase.steps * phase.epochs, note, before=epoch * phase.steps)]
+        note += f"  validation {state.reached.history[-1]['val_accuracy']:.1%}"
+    return note
 
 
-class _Steps(keras.callbacks.Callback):
-    """Hands each step to a progress bar."""
+class StepBar(keras.callbacks.Callback):
+    """Hands each step of Keras' to a progress bar: `steps` in all, `before` of them in earlier epochs."""
 
-    def __init__(self, progress: StepProgress, total: int, note: str, before: int) -> None:
+    def __init__(self, bar: Bar, steps: int, note: str, *, before: int) -> None:
         super().__init__()
-        self.progress, self.total, self.note, self.before = progress, total, note, before
+        self._bar, self._steps, self._note, self._before = bar, steps, note, before
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         loss = (logs or {}).get("loss", math.nan)
-        self.progress(self.before + batch + 1, self.total, f"{self.note}  loss {loss:.3f}")
+        self._bar(self._before + batch + 1, self._steps, f"{self._note}  loss {loss:.3f}")

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.picture.geometry import Picture
 from training.garden.facets import Facets, Floats, Plane, Sun, bezier, join, ribbon
 from training.garden.petals import bgr, outline, pick
-
-Picture = NDArray[np.uint8]
 
 SCENES = (  # sky or far edge, middle, ground
     ("b9d3e8", "8fb26a", "3f6b2c"),

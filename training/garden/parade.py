@@ -6,7 +6,7 @@ Out: an MJPEG .avi, which OpenCV writes and reads with no other library, and the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,11 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge.base.progress import Bar, no_bar
 from edge.errors import UsageError
-from edge.sinks.clip import ClipSink
+from edge.picture.geometry import Picture
+from edge.picture.video import VideoWriter
 from training.garden.blossoms import HEADS
 from training.garden.facets import Layer, Plane, Sun, laid_over, paint, under
-from training.garden.meadow import Picture, Weather, backdrop, develop, draw_weather, grass
+from training.garden.meadow import Weather, backdrop, develop, draw_weather, grass
 from training.garden.specimen import Specimen, draw_radius, grow, posed
 
 SUPERSAMPLING = 2
@@ -46,18 +48,18 @@ def render_clip(
     flowers: int = 8,
     frames_per_flower: int = 30,
     fps: int = 15,
-    progress: Callable[[int, int], None] | None = None,
+    bar: Bar = no_bar,
 ) -> list[ClipScene]:
     """Write an MJPEG .avi past which `flowers` flowers drift, every species among them; returns when each is shown.
 
-    Between two scenes only the backdrop and halves of flowers are seen. `progress` gets (done, total) frames.
+    Between two scenes only the backdrop and halves of flowers are seen. `bar` gets (done, total) frames.
     Raises UsageError for impossible options, OutputError where the clip cannot be written.
     """
     check_request(seed, size_wh)
     _check_clip(path, flowers, frames_per_flower, fps)
     parade = _lay_out(seed, size_wh, flowers)
     positions = [_position(frame, frames_per_flower) for frame in range(flowers * frames_per_flower)]
-    _write_clip(path, _frames(parade, positions, fps, seed, progress), fps)
+    _write_clip(path, _frames(parade, positions, fps, seed, bar), fps)
     in_view = parade.in_view
     return [_scene(parade.specimens[flower].species, flower, positions, in_view) for flower in range(flowers)]
 
@@ -165,14 +167,11 @@ def _position(frame: int, frames_per_flower: int) -> float:
     return flower + 0.5 * (0.2 * share + 0.8 * share**5)
 
 
-def _frames(
-    parade: Parade, positions: list[float], fps: int, seed: int, progress: Callable[[int, int], None] | None
-) -> Iterator[Picture]:
+def _frames(parade: Parade, positions: list[float], fps: int, seed: int, bar: Bar) -> Iterator[Picture]:
     rng = np.random.default_rng([seed, len(HEADS) + 1])
     for number, position in enumerate(positions):
         yield develop(_scenery(parade, position, number / fps), parade.weather, rng)
-        if progress:
-            progress(number + 1, len(positions))
+        bar(number + 1, len(positions))
 
 
 def _scenery(parade: Parade, position: float, time_s: float) -> Plane:
@@ -198,7 +197,7 @@ def _scene(species: str, flower: int, positions: list[float], in_view: float) ->
 
 
 def _write_clip(path: Path, frames: Iterator[Picture], fps: int) -> None:
-    clip = ClipSink(path, fps)
+    clip = VideoWriter(path, fps)
     try:
         for frame in frames:
             clip.add(frame)

@@ -8,20 +8,20 @@ The same seed gives the same picture, bit for bit, on the same versions of NumPy
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
 import numpy as np
 
 from edge.base.files import write_atomically
+from edge.base.progress import Bar, no_bar
 from edge.errors import UsageError
+from edge.picture.geometry import Picture
 from training.garden.facets import Layer, laid_over
-from training.garden.meadow import Picture, backdrop, develop, draw_weather, grass
-from training.garden.parade import ClipScene, check_request, render_clip
+from training.garden.meadow import backdrop, develop, draw_weather, grass
+from training.garden.parade import check_request
 from training.garden.specimen import draw_radius, grow, posed
-
-__all__ = ["SPECIES", "ClipScene", "Picture", "plant", "render_clip", "render_flower"]
 
 SPECIES = ("daisy", "dandelion", "roses", "sunflowers", "tulips")
 SUPERSAMPLING = 3  # painted so many times larger, then averaged: smooth edges
@@ -77,11 +77,11 @@ def plant(
     per_class: int,
     seed: int,
     size_wh: tuple[int, int] = (160, 128),
-    progress: Callable[[int, int], None] | None = None,
+    bar: Bar = no_bar,
 ) -> int:
     """Write `per_class` photos of each species to folder/<species>/<species>_0001.jpg ...; returns how many.
 
-    Photos are landscape, portrait or square. `progress` gets (done, total). Raises UsageError, OutputError.
+    Photos are landscape, portrait or square. `bar` gets (done, total). Raises UsageError, OutputError.
     """
     if per_class < 1:
         raise UsageError(f"{per_class} photos per class; expected at least 1")
@@ -91,8 +91,7 @@ def plant(
         own_seed = seed * 1_000_003 + number
         shape_wh = _aspect(own_seed, size_wh)
         _write_jpeg(folder / species / f"{species}_{number:04d}.jpg", render_flower(species, own_seed, shape_wh))
-        if progress:
-            progress(done, total)
+        bar(done, total)
     return total
 
 

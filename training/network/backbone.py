@@ -6,6 +6,8 @@ Out: float32 (batch, num_classes), probabilities.
 The head is spatial dropout, 1x1 convolution, global average pooling, softmax: the convolution's output is
 a map of evidence per class. The model is flat (no model inside a model) because tfmot can neither prune nor
 quantise a nested one.
+
+To add a backbone: a row in training.config.BACKBONES; see that it is flat, ends in a map, and takes [-1, 1].
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import numpy as np
 
 from edge.base.text import first_line
 from edge.errors import FloraError, ModelError, UsageError
+from training.config import BACKBONES
 from training.network.keras import keras, tf
 
 FEATURES = "features"  # name of the layer whose output the head reads
@@ -111,7 +114,7 @@ def _small(seed: int) -> Any:
 
 
 def _trunk(backbone: str, alpha: float, size: int, weights: str | None) -> Any:
-    maker = {"mobilenet_v2": keras.applications.MobileNetV2, "mobilenet": keras.applications.MobileNet}[backbone]
+    maker = getattr(keras.applications, BACKBONES[backbone].constructor)
     try:
         return maker(input_shape=(size, size, 3), alpha=alpha, include_top=False, weights=weights)
     except ValueError as error:

@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.base.formats import remarks_on
 from edge.contract.rejection import Rejection, overridden
 from edge.contract.result import Result
 from edge.errors import ModelError
+from edge.photos import run_folder
 from edge.picture import geometry
+from edge.picture.geometry import Picture
 from training.config import read_config
 from training.network.backbone import imagenet_classifier
 from training.network.inference import load_model, normalise
@@ -30,17 +32,21 @@ IMAGENET_SIZE = 224
 class KerasClassifier:
     """A Keras network that takes float32 [-1, 1] (n, N, N, 3) and gives probabilities (n, num_classes)."""
 
-    def __init__(self, model: Any, labels: tuple[str, ...], name: str, rejection: Rejection | None = None) -> None:
-        """Raises ModelError when the labels are not as many as the outputs."""
+    def __init__(
+        self, model: Any, labels: tuple[str, ...], name: str, rejection: Rejection | None = None,
+        remarks: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        """`remarks` are for a person to hear. Raises ModelError when the labels are not as many as the outputs."""
         if model.output_shape[-1] != len(labels):
             raise ModelError(
                 f"{name}: {model.output_shape[-1]} outputs but {len(labels)} labels; is labels.txt another run's?"
             )
-        self.name, self.labels, self.rejection = name, labels, rejection
+        self.name, self.labels, self.rejection, self.remarks = name, labels, rejection, remarks
         self.size = int(model.input_shape[1])
+        self.manifest_sha256: str | None = None  # a run's own list lies beside it
         self._predict = tf.function(lambda picture: model(picture, training=False), reduce_retracing=True)
 
-    def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
+    def __call__(self, frame_bgr: Picture) -> Result:
         """Classify one BGR uint8 frame (H, W, 3)."""
         started = time.perf_counter()
         picture = geometry.model_input(frame_bgr, self.size)
@@ -49,8 +55,11 @@ class KerasClassifier:
         done = time.perf_counter()
         return Result(self.labels, probabilities, (cropped - started) * 1e3, (done - cropped) * 1e3, self.rejection)
 
+    def require_right_answers(self) -> None:
+        """There are no golden cases to fail: a file's are this network's own answers."""
 
-def open_keras(model: str, *, threshold: float | None = None) -> KerasClassifier:
+
+def keras_classifier(model: str, *, threshold: float | None = None) -> KerasClassifier:
     """Open `imagenet`, a run folder, or a `.keras` file with its labels.txt beside it. Raises ModelError."""
     rejection = overridden(None, threshold)
     if model == IMAGENET:
@@ -58,10 +67,10 @@ def open_keras(model: str, *, threshold: float | None = None) -> KerasClassifier
     path = Path(model)
     if path.suffix == ".keras":
         return KerasClassifier(
-            load_model(path.parent, path.name), read_labels(path.parent / "labels.txt"), path.name, rejection
+            load_model(path.parent, path.name), read_labels(path.parent / run_folder.LABELS), path.name, rejection
         )
-    read_config(path)
-    return KerasClassifier(load_model(path), read_labels(path / "labels.txt"), path.name, rejection)
+    found = remarks_on(path / run_folder.CONFIG, read_config(path))
+    return KerasClassifier(load_model(path), read_labels(path / run_folder.LABELS), path.name, rejection, found)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

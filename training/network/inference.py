@@ -9,35 +9,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base.progress import Bar
+from edge.base.progress import Bar, no_bar
 from edge.errors import ModelError
+from edge.photos import run_folder
 from training.network.keras import tf
 from training.network.keras_file import load_keras
 
 PREDICT_BATCH = 64
 
 
-def predict(model: Any, views: NDArray[np.uint8], progress: Bar | None = None) -> NDArray[np.float32]:
+def predict(model: Any, views: NDArray[np.uint8], bar: Bar = no_bar) -> NDArray[np.float32]:
     """Outputs (n, channels) of a Keras model for RGB uint8 (n, N, N, 3), normalised on the way."""
-    return predictor(model)(views, progress)
+    return predictor(model)(views, bar)
 
 
 def predictor(model: Any) -> Callable[..., NDArray[np.float32]]:
     """`predict` for one model, traced once for many calls: it follows the model's weights as they change."""
     infer = tf.function(lambda batch: model(batch, training=False), reduce_retracing=True)
 
-    def run(views: NDArray[np.uint8], progress: Bar | None = None) -> NDArray[np.float32]:
+    def run(views: NDArray[np.uint8], bar: Bar = no_bar) -> NDArray[np.float32]:
         outputs = []
         for start in range(0, len(views), PREDICT_BATCH):
             outputs.append(infer(normalise(views[start : start + PREDICT_BATCH])).numpy())
-            if progress is not None:
-                progress(min(start + PREDICT_BATCH, len(views)), len(views))
+            bar(min(start + PREDICT_BATCH, len(views)), len(views))
         return np.asarray(np.concatenate(outputs), np.float32)
 
     return run
 
 
-def load_model(folder: Path, name: str = "model.keras") -> Any:
+def load_model(folder: Path, name: str = run_folder.MODEL) -> Any:
     """Read a run's network. Raises ModelError when the training has not finished or the file is broken."""
     path = folder / name
     if not path.exists():

@@ -17,11 +17,11 @@ import tarfile
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from edge.base.files import default_cache, only_one
+from edge.base.progress import Bar, no_bar
 from edge.errors import FloraError, OutputError, PhotoError
 
 # Size and sha256 as TensorFlow Datasets records them for its data set tf_flowers.
@@ -31,7 +31,6 @@ SHA256 = "4c54ace7911aaffe13a365c34f650e71dd5bf1be0a58b464e5a7183e3e595d9c"
 NAME = "flower_photos"
 ATTEMPTS = 5  # connections in one call; one that changes nothing ends it
 CHUNK = 256 * 1024  # bytes
-Progress = Callable[[int, int], None]  # (bytes done, bytes in all)
 
 
 def flower_photos(
@@ -39,7 +38,7 @@ def flower_photos(
     url: str = URL,
     sha256: str = SHA256,
     size: int = SIZE,
-    progress: Progress | None = None,
+    bar: Bar = no_bar,
     timeout_s: float = 30,
 ) -> Path:
     """The folder flower_photos in the cache, downloaded, checked and unpacked if it is not there yet.
@@ -51,7 +50,7 @@ def flower_photos(
     photos = cache / NAME
     if photos.is_dir():
         return photos
-    download = _Download(url, size, sha256, photos, timeout_s, progress or (lambda done, total: None))
+    download = _Download(url, size, sha256, photos, timeout_s, bar)
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with only_one(cache / f".{NAME}.lock"):
@@ -76,7 +75,7 @@ class _Download:
     sha256: str
     photos: Path  # the folder to make
     timeout_s: float
-    progress: Progress
+    bar: Bar  # of bytes
 
     @property
     def part(self) -> Path:
@@ -145,7 +144,7 @@ def _receive(download: _Download, start: int) -> None:
             while done < download.size and (data := _read(response, min(CHUNK, download.size - done))):
                 part.write(data)
                 done += len(data)
-                download.progress(done, download.size)
+                download.bar(done, download.size)
 
 
 def _connect(download: _Download, start: int) -> http.client.HTTPResponse:

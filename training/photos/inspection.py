@@ -11,10 +11,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.base.progress import Bar, no_bar
 from edge.photos.manifest import SPLITS
 from training.config import TrainConfig
 from training.photos.split import imbalance_warning
-from training.photos.survey import Progress, Survey, find_photos
+from training.photos.survey import Survey, find_photos
 
 ENOUGH = 10  # photos of each class, as find_photos asks by default
 SHOWN = 20  # files that are left out
@@ -91,6 +92,6 @@ class PhotoInspection:
         return [f"left out: {len(files) or 'nothing'}", *rows, *more]
 
 
-def inspect_photos(root: str | Path, progress: Progress | None = None) -> PhotoInspection:
+def inspect_photos(root: str | Path, bar: Bar = no_bar) -> PhotoInspection:
     """Check every photo of a folder. Raises PhotoError where there are no two classes with a photo for each split."""
-    return PhotoInspection(find_photos(root, min_per_class=len(SPLITS), progress=progress))
+    return PhotoInspection(find_photos(root, min_per_class=len(SPLITS), bar=bar))

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
 from pathlib import Path
 
 from edge.base.files import write_atomically
-from edge.base.progress import Stages
+from edge.base.formats import remarks_on
+from edge.base.progress import Say, Stages
+from edge.photos import run_folder
 from edge.photos.manifest import Photo, read_manifest, write_manifest
 from training.config import TrainConfig
 from training.photos.split import split
 from training.photos.survey import Survey, find_photos
 
 
-def list_photos(config: TrainConfig, run: Path, stages: Stages, tell: Callable[[str], None]) -> tuple[Photo, ...]:
+def list_photos(config: TrainConfig, run: Path, stages: Stages, tell: Say) -> tuple[Photo, ...]:
     """The run's manifest: read if it is there, else made from a survey of the photo folder."""
-    manifest = run / "manifest.csv"
+    manifest = run / run_folder.MANIFEST
     if manifest.exists():
-        return read_manifest(manifest)
+        photos = read_manifest(manifest)
+        for line in remarks_on(manifest, photos):
+            tell(line)
+        return photos
     survey = find_photos(config.photos, config.min_photos, stages("checking photos"))
-    _write_left_out(run / "left_out.csv", survey)
+    _write_left_out(run / run_folder.LEFT_OUT, survey)
     photos = split(survey, config.seed)
     write_manifest(manifest, photos)
     counted = {name: sum(photo.split == name for photo in photos) for name in ("train", "validation", "test")}

@@ -10,26 +10,20 @@ One bad file never stops the work; too few good ones do, with a PhotoError.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-import cv2
 
 from edge.base import text
+from edge.base.progress import Bar, no_bar
 from edge.errors import PhotoError, UsageError
 from edge.photos import damage, folders
 from edge.photos.folders import Rejected
 from edge.photos.manifest import SPLITS
 from edge.picture import geometry
 from edge.picture.png import is_train_only
-
-Progress = Callable[[int, int], None]  # (photos done, photos in all)
+from edge.picture.video import opencv_quiet
+from training.photos.views import in_threads
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ class Survey:
         return rows + [(path, reason) for odd in self.contradictions for path in odd.paths]
 
 
-def find_photos(root: str | Path, min_per_class: int = 10, progress: Progress | None = None) -> Survey:
+def find_photos(root: str | Path, min_per_class: int = 10, bar: Bar = no_bar) -> Survey:
     """Survey a folder of class folders: decode every photo, list what cannot be used, and why.
 
     Raises PhotoError where there is nothing to train on: no such folder, fewer than two classes, or a class with
@@ -99,7 +93,7 @@ def find_photos(root: str | Path, min_per_class: int = 10, progress: Progress | 
     entries = [entry for folder in class_folders for entry in folders.files_below(folder, root)]
     files = [entry for entry in entries if isinstance(entry, Path)]
     rejected += [entry for entry in entries if isinstance(entry, Rejected)]
-    checked = _check_all(files, root, progress)
+    checked = _check_all(files, root, bar)
     rejected += [entry for entry in checked if isinstance(entry, Rejected)]
     photos, duplicates, contradictions = _without_copies([entry for entry in checked if isinstance(entry, Found)])
     _require_enough(root, labels, photos, rejected, min_per_class)
@@ -107,37 +101,20 @@ def find_photos(root: str | Path, min_per_class: int = 10, progress: Progress | 
     return Survey(root, labels, photos, by_path, duplicates, contradictions)
 
 
-def _check_all(files: list[Path], root: Path, progress: Progress | None) -> list[Found | Rejected]:
-    """Check every file, in the order given; OpenCV and hashlib release the interpreter, so threads are enough."""
-    report = progress or (lambda done, total: None)
+def _check_all(files: list[Path], root: Path, bar: Bar) -> list[Found | Rejected]:
+    """Check every file, in the order given; what OpenCV has to say of bad ones the survey tells, one line each."""
     checked: list[Found | Rejected] = []
-    pool = ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1))
-    try:
-        with _quiet_opencv():
-            for result in pool.map(lambda file: _check(file, root), files):
-                checked.append(result)
-                report(len(checked), len(files))
-    finally:  # after Ctrl-C the photos still waiting are dropped, not decoded
-        pool.shutdown(cancel_futures=True)
+    with opencv_quiet():
+        for result in in_threads(lambda file: _check(file, root), files):
+            checked.append(result)
+            bar(len(checked), len(files))
     return checked
 
 
-@contextmanager
-def _quiet_opencv() -> Iterator[None]:
-    """Keep OpenCV's own remarks on bad files off the terminal: the survey has them, one line each."""
-    api: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2  # OpenCV 5, else 4
-    level = api.getLogLevel()
-    api.setLogLevel(0)
-    try:
-        yield
-    finally:
-        api.setLogLevel(level)
-
-
 def _check(file: Path, root: Path) -> Found | Rejected:
-    path = folders.shown(file, root)
-    if not text.is_plain_name(file.relative_to(root).as_posix()):
-        return Rejected(path, "its name is not one line of UTF-8; rename it")
+    path = file.relative_to(root).as_posix()
+    if not text.is_plain_name(path):
+        return Rejected(text.escaped(path), "its name is not one line of UTF-8; rename it")
     try:
         data = damage.read_whole(file)
         frame = geometry.decode(data, path)

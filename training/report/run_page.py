@@ -3,7 +3,8 @@
 In:  `Scores` of each set of photos, PNG plots, (name, text) rows.
 Out: one self-contained file: no outside assets and no scripts, so it can be mailed or kept beside the model.
 
-All text is escaped on its way in: class and file names are data, never markup. The plots come from `training.report.plots`.
+All text is escaped on its way in: class and file names are data, never markup. The plots come
+from `training.report.plots`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,6 @@
-"""training.verbs"""
+"""The verbs that need TensorFlow to train.
+
+train         flora train
+
+To add one: a file here, its row in `edge.cli.VERBS`.
+"""

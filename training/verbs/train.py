@@ -10,20 +10,23 @@ import argparse
 import json
 import os
 import sys
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from edge.base.files import default_cache
+from edge.base.formats import remarks_on
 from edge.base.options import add_options, read_options
 from edge.base.progress import Bars
 from edge.errors import FloraError, ModelError, OutputError, UsageError
+from edge.photos import run_folder
 from edge.photos.folders import class_folders
-from training.config import TrainConfig, numbered, read_config
+from training.config import TrainConfig, numbered, read_config, told
 from training.photos.download import flower_photos
 
 FLOWERS = "flowers"
-BEGINNING = ("config.json", "manifest.csv", "left_out.csv")  # what a run folder holds before anything is trained
+# What a run folder holds before anything is trained.
+BEGINNING = (run_folder.CONFIG, run_folder.MANIFEST, run_folder.LEFT_OUT)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     with Bars() as stages:
         folder, config = _resumed(args) if args.resume else _begun(args, stages)
-        stages.tell("\n".join(f"  {name} {value}" for name, value in asdict(config).items()))
+        stages.tell("\n".join(f"  {name} {value}" for name, value in told(config).items()))
+        for line in remarks_on(folder / run_folder.CONFIG, config):
+            stages.tell(line)
         try:
             trained, result = _train(config, folder, args.cache, stages)
         except KeyboardInterrupt:
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     figures = {"run": str(folder), "validation": result.validation.to_json(), "test": result.test.to_json()}
     print(json.dumps(figures) if args.json else result.test.table())
     print(
-        f"wrote {folder}; look at {folder / 'report.html'}; next: flora export {folder} -o {folder.name}.tflite",
+        f"wrote {folder}; look at {folder / run_folder.REPORT}; next: flora export {folder} -o {folder.name}.tflite",
         file=sys.stderr,
     )
     return 0
@@ -82,7 +87,10 @@ def _resumed(args: argparse.Namespace) -> tuple[Path, TrainConfig]:
     if changed:
         flags = " and ".join(f"--{name.replace('_', '-')}" for name in changed)
         raise UsageError(f"--resume {args.resume} goes on with the options in its config.json; leave out {flags}")
-    return Path(args.resume), read_config(Path(args.resume))
+    config = read_config(Path(args.resume))
+    if not config.photos:
+        raise ModelError(f"{Path(args.resume) / 'config.json'}: does not say where the photos are; start a new run")
+    return Path(args.resume), config
 
 
 def _begun(args: argparse.Namespace, stages: Any) -> tuple[Path, TrainConfig]:
@@ -102,13 +110,13 @@ def _begun(args: argparse.Namespace, stages: Any) -> tuple[Path, TrainConfig]:
     except OSError as error:
         raise OutputError(f"{folder}: the run folder cannot be made ({error.strerror or error})") from error
     if _is_chief():
-        config.write(folder / "config.json")
+        config.write(folder / run_folder.CONFIG)
     return folder, config
 
 
 def _photos(named: str, stages: Any) -> Path:
     if named == FLOWERS:
-        return flower_photos(progress=stages("downloading flower_photos")).resolve()
+        return flower_photos(bar=stages("downloading flower_photos")).resolve()
     return Path(named).expanduser().resolve()
 
 
@@ -130,7 +138,7 @@ def _require_room(folder: Path) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: the run folder cannot be made ({error.strerror or error})") from error
     if is_taken and _is_chief():
-        hint = f", or go on with: flora train --resume {folder}" if (folder / "config.json").exists() else ""
+        hint = f", or go on with: flora train --resume {folder}" if run_folder.is_run(folder) else ""
         raise OutputError(f"{folder}: there is something in it already; give another --out{hint}")
 
 
@@ -145,7 +153,7 @@ def _is_chief() -> bool:
 
 def _withdraw(folder: Path) -> None:
     """Take a run folder away again in which nothing has been trained, so that the corrected command can be repeated."""
-    if (folder / "checkpoint").exists() or not _is_chief():
+    if (folder / run_folder.CHECKPOINT).exists() or not _is_chief():
         return
     for name in BEGINNING:
         (folder / name).unlink(missing_ok=True)

@@ -2,7 +2,7 @@
 
 In:  mqtt[s]://[user:password@]host[:port]/topic/prefix, where what has a meaning in addresses (: / @ # ? %) is
      written as %xx; the password may come from FLORA_MQTT_PASSWORD instead, since others can read command lines.
-Out: Address, or UsageError in one line without the user and the password.
+Out: BrokerAddress, or UsageError in one line without the user and the password.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from edge.base.text import printable
 from edge.errors import UsageError
 
 PASSWORD_VARIABLE = "FLORA_MQTT_PASSWORD"
@@ -23,7 +24,7 @@ EXPECTED = "expected mqtt[s]://[user:password@]host[:port]/topic, as in mqtt://b
 
 
 @dataclass(frozen=True)
-class Address:
+class BrokerAddress:
     """A broker, and the topic below which everything is published."""
 
     host: str
@@ -38,7 +39,7 @@ class Address:
         return f"{'mqtts' if self.is_tls else 'mqtt'}://{host}:{self.port}/{self.prefix}"
 
     @classmethod
-    def parse(cls, url: str, environment: Mapping[str, str] | None = None) -> Address:
+    def parse(cls, url: str, environment: Mapping[str, str] | None = None) -> BrokerAddress:
         """Raises UsageError, one line."""
         found = os.environ if environment is None else environment
         try:
@@ -62,7 +63,7 @@ def topic_fault(topic: str) -> str | None:
     return None
 
 
-def _parse(url: str, password: str | None) -> Address:
+def _parse(url: str, password: str | None) -> BrokerAddress:
     """Raises ValueError with what is wrong."""
     if len(url) > LONGEST_URL:
         raise ValueError(f"longer than {LONGEST_URL} characters")
@@ -75,7 +76,7 @@ def _parse(url: str, password: str | None) -> Address:
     prefix = _decoded(parts.path.removeprefix("/"))
     if fault := topic_fault(prefix):
         raise ValueError(fault)
-    return Address(_host(parts), _port(parts), prefix, parts.scheme == "mqtts", user, password)
+    return BrokerAddress(_host(parts), _port(parts), prefix, parts.scheme == "mqtts", user, password)
 
 
 def _split(url: str) -> SplitResult:
@@ -134,5 +135,4 @@ def _decoded(part: str) -> str:
 
 def _shown(url: str) -> str:
     """As it may be printed: up to the last @ may be a password, even in an address that is malformed."""
-    clean = "".join(character if character.isprintable() else "?" for character in url)
-    return re.sub(r"//.*@", "//", clean)[:SHOWN]
+    return re.sub(r"//.*@", "//", printable(url))[:SHOWN]

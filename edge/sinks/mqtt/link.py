@@ -1,6 +1,6 @@
 """The connection to a broker, over paho-mqtt, which runs it in a thread of its own.
 
-In:  an Address, a client id, and the last will: what the broker publishes once this device falls silent.
+In:  an BrokerAddress, a client id, and the last will: what the broker publishes once this device falls silent.
 Out: a Link. MQTT 3.1.1, which every broker speaks. mqtts:// checks the broker's certificate against the system's
      authorities, or those in the file that the variable SSL_CERT_FILE names.
 
@@ -18,7 +18,7 @@ from typing import Any
 from edge.base.packages import DISTRIBUTION
 from edge.base.text import first_line
 from edge.errors import DependencyError
-from edge.sinks.mqtt.address import Address
+from edge.sinks.mqtt.address import BrokerAddress
 from edge.sinks.mqtt.message import Message
 
 KEEP_ALIVE_S = 30  # a broker that is silent for so long is asked; after as long again the connection is given up
@@ -34,7 +34,7 @@ class PahoLink:
     on_sent: Callable[[int], None]
     on_message: Callable[[bytes], None]
 
-    def __init__(self, address: Address, client_id: str, will: Message) -> None:
+    def __init__(self, address: BrokerAddress, client_id: str, will: Message) -> None:
         self._address = address
         self._is_down = threading.Event()
         self._is_closing = False

@@ -1,4 +1,4 @@
-"""What edge/sinks/mqtt/sink.py is made of: the broker's address, the events that wait, the link, Home Assistant's format."""
+"""A message for a broker, and what publishes it."""
 
 from __future__ import annotations
 

@@ -27,18 +27,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edge.contract.decision import Decision
-from edge.contract.event import MODEL_CHANGED, NO_PICTURE, OUTPUT_BACK, OUTPUT_FAILED, PICTURE_BACK, Event, iso_utc
-from edge.contract.frame import Frame
+from edge.contract.event import (
+    MODEL_CHANGED,
+    NO_PICTURE,
+    OUTPUT_BACK,
+    OUTPUT_FAILED,
+    PICTURE_BACK,
+    Event,
+    Tell,
+    iso_utc,
+)
+from edge.contract.frame import Clock, Frame, Sleep
 from edge.contract.health import Health, OutputHealth
 from edge.contract.sink import NEWEST
 from edge.errors import OutputError, UsageError
-from edge.sinks.mqtt.address import Address, topic_fault
+from edge.sinks.mqtt.address import BrokerAddress, topic_fault
 from edge.sinks.mqtt.discovery import EXPIRE_S, Device
 from edge.sinks.mqtt.link import PahoLink
 from edge.sinks.mqtt.message import Link, Message
 from edge.sinks.mqtt.outbox import Outbox
-
-Clock = Callable[[], float]
 
 MOST_EVENTS = 1000  # that wait while the broker is away
 MOST_PROBABILITIES = 10  # best first
@@ -66,17 +73,17 @@ class MqttSink:
         url: str,
         *,
         health: Callable[[], Health],
-        tell_others: Callable[[Event], None],
+        tell_others: Tell,
         client_id: str | None = None,
         discovery: str | None = "homeassistant",
         every_s: float = 10.0,
         clock: Clock = time.monotonic,
         wall: Clock = time.time,
-        sleep: Callable[[float], object] = time.sleep,
+        sleep: Sleep = time.sleep,
         environment: Mapping[str, str] | None = None,
-        new_link: Callable[[Address, str, Message], Link] = PahoLink,
+        new_link: Callable[[BrokerAddress, str, Message], Link] = PahoLink,
     ) -> None:
-        self._address = Address.parse(url, environment)
+        self._address = BrokerAddress.parse(url, environment)
         self._discovery = _checked_discovery(discovery)
         if not 0 < every_s <= EXPIRE_S / 2:
             raise UsageError(f"--mqtt-every-s is {every_s:g}; expected more than 0 and at most {EXPIRE_S // 2} seconds")

@@ -1,7 +1,7 @@
 """A run as a folder that replays exactly: `flora run --record DIR`, then `flora run --source DIR --replay`.
 
-Out: DIR/<time>/session.jsonl (edge/sinks/recording/journal.py), DIR/<time>/inputs/0000/0000012.png, the model's own input of each
-     decision, lossless, and DIR/<time>/clip.avi, a few annotated pictures a second to look at.
+Out: DIR/<time>/session.jsonl (edge/sinks/recording/journal.py), DIR/<time>/inputs/0000/0000012.png, the model's own
+     input of each decision, lossless, and DIR/<time>/clip.avi, a few annotated pictures a second to look at.
 
 Each run gets a folder of its own, so that a service that restarts never spoils what is there. All recordings in DIR
 together stay below `max_mb`, and some room stays free on the disk: then recording ends with an event, and the run
@@ -23,12 +23,13 @@ import cv2
 
 from edge.base.files import write_atomically
 from edge.contract.decision import Decision
-from edge.contract.event import OUTPUT_FAILED, STARTED, STOPPED, Event
+from edge.contract.event import OUTPUT_FAILED, STARTED, STOPPED, Event, Tell
 from edge.contract.frame import Frame
+from edge.drawing.overlay import draw_overlay
 from edge.errors import OutputError, UsageError
 from edge.picture.geometry import model_input
 from edge.picture.png import FAST_PNG
-from edge.sinks.clip import ClipSink
+from edge.picture.video import VideoWriter
 from edge.sinks.recording.journal import DERIVED, JOURNAL, Answered, Header, Lost, entry_line, header_line
 
 MAX_MB = 1000.0
@@ -52,7 +53,7 @@ class RecordSink:
         header: Header,
         *,
         max_mb: float = MAX_MB,
-        tell: Callable[[Event], None] = lambda event: None,
+        tell: Tell = lambda event: None,
         lost: Callable[[], int] = lambda: 0,
         free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
     ) -> None:
@@ -67,7 +68,7 @@ class RecordSink:
         self.folder, self._bytes = _new_folder(folder, header.created)
         self._journal = _Journal(self.folder / JOURNAL)
         self._journal.add(header_line(header))
-        self._clip: ClipSink | None = ClipSink(self.folder / "clip.avi", CLIP_FPS)
+        self._clip: VideoWriter | None = VideoWriter(self.folder / "clip.avi", CLIP_FPS)
 
     def show(self, decision: Decision, frame: Frame) -> None:
         if self._is_full or self._fills_up(decision.time):
@@ -129,7 +130,7 @@ class RecordSink:
         # In step with the clock, so that it plays as fast as it went; a stall is left out.
         self._clip_due_at = (self._clip_due_at if at - self._clip_due_at < 1 / CLIP_FPS else at) + 1 / CLIP_FPS
         try:
-            self._clip.show(decision, frame)
+            self._clip.add(draw_overlay(frame, decision))
         except OutputError:  # the recording itself stands; without its clip it replays as well
             self._clip.discard()
             self._clip = None

@@ -17,10 +17,10 @@ class UncertainSink:
     needs_picture = True
 
     def __init__(self, store: UncertainStore) -> None:
-        self._store = store
+        self.store = store
 
     def show(self, decision: Decision, frame: Frame) -> None:
-        self._store.offer(decision, frame)
+        self.store.offer(decision, frame)
 
     def tell(self, event: Event) -> None:
         """Events leave no picture."""

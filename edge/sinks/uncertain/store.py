@@ -13,12 +13,11 @@ person labelled is never deleted and does not count.
 
 from __future__ import annotations
 
-import contextlib
 import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,19 +27,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.base.files import write_atomically
-from edge.contract.decision import Answer, Decision
-from edge.contract.frame import Frame
-from edge.contract.rejection import is_unknown
-from edge.errors import OutputError, UsageError
+from edge.base.files import write_atomically, writing
+from edge.contract.decision import Decision
+from edge.contract.frame import Clock, Frame
+from edge.contract.result import Result
+from edge.errors import UsageError
 from edge.picture.geometry import Picture
-from edge.picture.png import HEAD_BYTES, TRAIN_ONLY, note_of, with_note
+from edge.picture.png import FAST_PNG, HEAD_BYTES, TRAIN_ONLY, note_of, with_note
 
 SURE = 0.7  # a greatest probability from here on is sure
 ANSWERS = 10  # most probable ones, kept with the picture
 WAITING, LABELLED = "waiting", "labelled"
 NAME = re.compile(r"\d{8}T\d{9}Z(-\d{1,4})?")
-FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, 2)  # Huffman only: as small, a third faster
 # A 16x16 grey thumbnail less its mean. Mean difference in grey levels, photos at 640x480: sensor noise 1, brightness
 # 4, a shift of 1 % 4, of 3 % 12; another photo 24 and more in 99 of 100 cases. A difference hash would take each
 # dark, noisy frame for a new one.
@@ -75,7 +73,7 @@ class UncertainStore:
         *,
         max_mb: float = 200,
         per_minute: float = 6,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         """Raises UsageError for limits that are none, OutputError where nothing can be written."""
         if not 0 < max_mb < float("inf"):
@@ -129,7 +127,7 @@ class UncertainStore:
         readme = self._folder / LABELLED / "README.txt"
         if not readme.exists():
             write_atomically(readme, README.encode())
-        with self._lock, _told(target):
+        with self._lock, writing(target):
             self._require(name)
             target.parent.mkdir(parents=True, exist_ok=True)
             path.replace(target)
@@ -139,7 +137,7 @@ class UncertainStore:
     def discard(self, name: str) -> None:
         """Delete a frame. Raises UsageError where there is no such one, or OutputError."""
         path = self._path(name)
-        with self._lock, _told(path):
+        with self._lock, writing(path):
             self._require(name)
             path.unlink()
             self._bytes.pop(name, None)
@@ -167,7 +165,7 @@ class UncertainStore:
         for name in list(self._bytes):
             if total + size <= self._max_bytes:
                 return
-            with _told(self._path(name)):
+            with writing(self._path(name)):
                 self._path(name).unlink(missing_ok=True)
             total -= self._bytes.pop(name)
 
@@ -188,7 +186,7 @@ class UncertainStore:
     def _found(self) -> dict[str, int]:
         """What an earlier run left; what it had only half written is deleted."""
         folder = self._folder / WAITING
-        with _told(folder):
+        with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
             for leftover in folder.glob(".*.png.*.tmp"):
                 leftover.unlink(missing_ok=True)
@@ -200,12 +198,9 @@ class UncertainStore:
         return [mark for note in notes if (mark := _stored_mark(note)) is not None]
 
 
-def is_unsure(result: Answer) -> bool:
+def is_unsure(result: Result) -> bool:
     """True if the model's own answer, before smoothing, leaves room for doubt."""
-    best = int(np.argmax(result.probabilities))
-    if float(result.probabilities[best]) < SURE:
-        return True
-    return is_unknown(result.labels[best], result.probabilities, result.rejection)
+    return bool(result.probabilities.max() < np.float32(SURE)) or result.is_unknown  # float32 as they are
 
 
 def mark_of(picture_bgr: Picture) -> Mark:
@@ -251,8 +246,8 @@ def _head(path: Path) -> dict[str, Any]:
 def _waiting(name: str, note: dict[str, Any]) -> Waiting:
     try:
         answers = [(str(label), float(probability)) for label, probability in note.get("answers", [])]
-        return Waiting(name, float(note["time"]), answers)
-    except (KeyError, TypeError, ValueError):  # a picture that somebody put there
+        return Waiting(name, float(note.get("time", 0.0)), answers)
+    except (TypeError, ValueError):  # a picture that somebody put there
         return Waiting(name, 0.0, [])
 
 
@@ -271,13 +266,3 @@ def _is_folder_name(label: str) -> bool:
 
 def _gone(name: str) -> UsageError:
     return UsageError(f"frame {name}: no such one is waiting; it was labelled, discarded or made room for a newer one")
-
-
-@contextlib.contextmanager
-def _told(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}); free some space or choose another folder"
-        ) from error

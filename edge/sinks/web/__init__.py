@@ -1,17 +1,21 @@
-"""The page of a live run, and what else it tells over HTTP; `edge.sinks.web.sink` is the way in. Needs the extra [web].
+"""The page of a live run, and what else it tells over HTTP. Needs the extra [web].
 
-address.py      "[HOST:]PORT" -> listening sockets
-scene.py        what the run has told so far: newest picture, events, history; shared between threads
-vitals.py       the health, asked once for all who want to know it
-records.py      the scene and the health as JSON has them
-pictures.py     pictures as JPEG, encoded once for all viewers, and only while somebody watches
-prometheus.py   figures in Prometheus' text format
-access.py       who may see it: token, host name, same origin
-connections.py  limits on connections, viewers and idleness
-streams.py      the two that never end: pictures (MJPEG) and server-sent events
-uncertain.py    frames that wait for a person's label
-routes.py       which path is what
-server.py       the thread with its event loop
-site.py         all of these, put together at an address
-page/           the page itself, as it is sent
+access        who may see it: token, host name, same origin
+address       "[HOST:]PORT" to listening sockets
+connections   limits on connections, viewers and idleness
+health        the health, asked once for all who want to know it
+labelling     frames that wait for a person's label
+options       what it is asked for with
+pictures      pictures as JPEG, encoded once for all viewers, and only while somebody watches
+prometheus    figures in Prometheus' text format
+records       the scene and the health as JSON has them
+routes        which path is what
+scene         what the run has told so far; shared between threads
+server        the thread with its event loop
+sink          the sink: the way in
+site          all of these, put together at an address
+streams       the two that never end: pictures (MJPEG) and server-sent events
+page/         the page itself, as it is sent
+
+To add a path: a handler, and its row in `routes`; what the page shows comes from `records`.
 """

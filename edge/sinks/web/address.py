@@ -26,7 +26,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Address:
+class PageAddress:
     """A host and a port, as asked for."""
 
     host: str  # a name or an address, IPv6 without its brackets
@@ -36,7 +36,7 @@ class Address:
         return authority(self.host, self.port)
 
     @classmethod
-    def parse(cls, text: str) -> Address:
+    def parse(cls, text: str) -> PageAddress:
         """Raises UsageError, one line."""
         match = re.fullmatch(r"(?:(?P<host>[\w.-]+|\[[0-9a-fA-F:.]+\]):)?(?P<port>\d{1,5})", text, re.ASCII)
         if match is None or int(match["port"]) > HIGHEST_PORT:
@@ -49,7 +49,7 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def listen(address: Address) -> list[socket.socket]:
+def listen(address: PageAddress) -> list[socket.socket]:
     """One socket for each address that the host has. Raises OutputError, one line."""
     sockets: list[socket.socket] = []
     port = address.port
@@ -75,7 +75,7 @@ def is_loopback(sockets: list[socket.socket]) -> bool:
     return all(ipaddress.ip_address(bound.getsockname()[0]).is_loopback for bound in sockets)
 
 
-def reachable_host(address: Address) -> str:
+def reachable_host(address: PageAddress) -> str:
     """What another machine would type: for an address that means "all", the one used on the way out."""
     if address.host not in ("0.0.0.0", "::"):
         return address.host
@@ -87,7 +87,7 @@ def reachable_host(address: Address) -> str:
         return str(probe.getsockname()[0])
 
 
-def _resolved(address: Address) -> list[tuple[int, str]]:
+def _resolved(address: PageAddress) -> list[tuple[int, str]]:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from edge.contract.frame import Clock
 from edge.contract.health import LIVE, Health
 from edge.sinks.web.scene import Scene
 
@@ -20,15 +21,15 @@ OVERDUE_S = 30.0  # without an answer, for a run that says it is live: it hangs
 OVERDUE_FRAMES = 5  # unless it is as slow as that
 
 
-class Vitals:
+class SharedHealth:
     """For the coroutines of one loop."""
 
-    def __init__(self, ask: Callable[[], Health], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, ask: Callable[[], Health], clock: Clock = time.monotonic) -> None:
         self._ask, self._clock = ask, clock
         self._lock = asyncio.Lock()
         self._found: tuple[float, Health] | None = None
 
-    async def health(self) -> Health:
+    async def now(self) -> Health:
         async with self._lock:
             if self._found is None or self._clock() - self._found[0] >= HEALTH_S:
                 self._found = self._clock(), await asyncio.to_thread(self._ask)
@@ -48,4 +49,4 @@ def trouble(health: Health, scene: Scene) -> str | None:
     return None
 
 
-VITALS: web.AppKey[Vitals] = web.AppKey("vitals", Vitals)
+HEALTH: web.AppKey[SharedHealth] = web.AppKey("health", SharedHealth)

@@ -10,44 +10,19 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
 from edge.errors import UsageError
+from edge.sinks.uncertain.store import UncertainStore, Waiting
 from edge.sinks.web.records import number
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,159}")
 BODY_S = 5.0  # that a request may take to bring its few bytes
 EXPECTED = 'expected {"label": LABEL} or {"discard": true}'
 NO_STORE = "no uncertain frames are kept; start with: flora run --keep-uncertain DIR"
-
-
-class Waiting(Protocol):
-    """One frame that waits."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def time(self) -> float:
-        """Seconds since the epoch."""
-
-    @property
-    def answers(self) -> Sequence[tuple[str, float]]:
-        """Labels with their probabilities, best first."""
-
-
-class UncertainStore(Protocol):
-    """The folder of such frames. All methods raise UsageError for a name or a label that is not right."""
-
-    def waiting(self, limit: int = 50) -> Sequence[Waiting]:
-        """The newest first."""
-
-    def png(self, name: str) -> bytes: ...
-    def label(self, name: str, label: str) -> Path: ...
-    def discard(self, name: str) -> None: ...
 
 
 class Uncertain:

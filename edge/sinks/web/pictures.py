@@ -17,7 +17,6 @@ import numpy as np
 from edge.drawing.heatmap import draw_heatmap
 from edge.drawing.overlay import AMBER, DESIGN_SIDE, FONT, GREEN, SHADE, WHITE, draw_crop
 from edge.picture.geometry import Picture
-from edge.sinks.web.records import evidence_of
 from edge.sinks.web.scene import Scene, Shot
 
 STREAM_SIDE = 960  # pixels; what a page shows, and a slow network carries
@@ -34,7 +33,7 @@ class Look:
     is_small: bool = True  # for a stream
 
     def can_show(self, shot: Shot) -> bool:
-        return not self.heat or evidence_of(shot.decision) is not None
+        return not self.heat or shot.decision.result.evidence is not None
 
 
 class Pictures:
@@ -103,7 +102,7 @@ def _fitted(shot: Shot, look: Look) -> tuple[Picture, tuple[int, int, int]]:
 
 
 def _drawn(shot: Shot, picture: Picture, square: tuple[int, int, int], look: Look) -> Picture:
-    decision, evidence = shot.decision, evidence_of(shot.decision)
+    decision, evidence = shot.decision, shot.decision.result.evidence
     if look.plain:
         return picture
     if look.heat and evidence is not None:

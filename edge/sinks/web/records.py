@@ -10,17 +10,11 @@ import math
 import time
 from typing import Any
 
-from edge.contract.decision import Decision
 from edge.contract.event import iso_utc
 from edge.contract.health import Health
 from edge.sinks.web.scene import Numbered, Scene, Shot
 
 BARS = 10  # the most probable labels that a message carries; a model may know a thousand
-
-
-def evidence_of(decision: Decision) -> Any:
-    """The class evidence map (h, w, num_classes) of its frame, or None: most models put out none."""
-    return getattr(decision.result, "evidence", None)
 
 
 def shot_record(shot: Shot, labels: int = BARS) -> dict[str, Any]:
@@ -41,7 +35,7 @@ def shot_record(shot: Shot, labels: int = BARS) -> dict[str, Any]:
         "top": [[label, number(probability)] for label, probability in decision.top(labels)],
         "latency_ms": number(decision.latency_ms),
         "age_ms": number(decision.age_ms),
-        "evidence": evidence_of(decision) is not None,
+        "evidence": decision.result.evidence is not None,
     }
 
 

@@ -14,7 +14,7 @@ from aiohttp.typedefs import Handler
 from edge.errors import FloraError, OutputError, UsageError
 from edge.sinks.web.access import RULES, Access, add_headers, guard
 from edge.sinks.web.connections import CONNECTIONS, VIEWERS, Connections, Viewers, note_busy
-from edge.sinks.web.health import VITALS, Vitals, trouble
+from edge.sinks.web.health import HEALTH, SharedHealth, trouble
 from edge.sinks.web.labelling import Uncertain
 from edge.sinks.web.pictures import Look, Pictures
 from edge.sinks.web.prometheus import CONTENT_TYPE, prometheus_text
@@ -30,11 +30,11 @@ UNCERTAIN: web.AppKey[Uncertain] = web.AppKey("uncertain", Uncertain)
 
 
 def make_app(
-    scene: Scene, vitals: Vitals, uncertain: Uncertain, access: Access, connections: Connections, viewers: Viewers
+    scene: Scene, health: SharedHealth, uncertain: Uncertain, access: Access, connections: Connections, viewers: Viewers
 ) -> web.Application:
     """Every path, behind its guards. To be called in the loop that serves it."""
     app = web.Application(middlewares=[note_busy, tell_refusals, guard], client_max_size=LARGEST_BODY)
-    app[SCENE], app[VITALS], app[UNCERTAIN], app[PICTURES] = scene, vitals, uncertain, Pictures(scene)
+    app[SCENE], app[HEALTH], app[UNCERTAIN], app[PICTURES] = scene, health, uncertain, Pictures(scene)
     app[RULES], app[CONNECTIONS], app[VIEWERS] = access, connections, viewers
     app.on_response_prepare.append(add_headers)
     _add_page(app)
@@ -114,13 +114,13 @@ async def snapshot(request: web.Request) -> web.Response:
 async def state(request: web.Request) -> web.Response:
     """GET /api/state"""
     app = request.app
-    health = await app[VITALS].health()
+    health = await app[HEALTH].now()
     return web.json_response(state_record(app[SCENE], health, keeps_uncertain=app[UNCERTAIN].is_kept))
 
 
 async def healthz(request: web.Request) -> web.Response:
     """GET /healthz: 200 while pictures come, else 503 with the reason."""
-    reason = trouble(await request.app[VITALS].health(), request.app[SCENE])
+    reason = trouble(await request.app[HEALTH].now(), request.app[SCENE])
     return web.json_response({"ok": reason is None, "reason": reason}, status=503 if reason else 200)
 
 
@@ -128,5 +128,5 @@ async def metrics(request: web.Request) -> web.Response:
     """GET /metrics, for Prometheus."""
     app = request.app
     viewers = app[VIEWERS]
-    text = prometheus_text(await app[VITALS].health(), app[SCENE], viewers.open, viewers.dropped)
+    text = prometheus_text(await app[HEALTH].now(), app[SCENE], viewers.open, viewers.dropped)
     return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})

@@ -12,13 +12,12 @@ import secrets
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, PICTURE_BACK, SIGHTING, Event
-from edge.contract.frame import Frame
+from edge.contract.frame import Clock, Frame
 
 EVENTS = 100  # the last so many
 HISTORY_S = 600  # the last so many seconds, one entry each
@@ -47,7 +46,7 @@ class Stall:
 class Scene:
     """One run, as the page sees it. `show`, `tell` and `close` may be called from any thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock = time.monotonic) -> None:
         self.boot = secrets.token_hex(4)  # tells the numbers of this run's events from those of the run before
         self.is_closed = False
         self.newest: Shot | None = None

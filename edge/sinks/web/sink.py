@@ -23,7 +23,7 @@ from edge.contract.sink import NEWEST
 from edge.errors import DependencyError, OutputError
 
 if TYPE_CHECKING:
-    from edge.sinks.web.labelling import UncertainStore
+    from edge.sinks.uncertain.store import UncertainStore
 
 
 class WebSink:

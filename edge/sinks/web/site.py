@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from edge.contract.health import Health
+from edge.sinks.uncertain.store import UncertainStore
 from edge.sinks.web.access import Access, chosen_token, token_query
-from edge.sinks.web.address import LOOPBACK, Address, authority, bound_port, is_loopback, listen, reachable_host
+from edge.sinks.web.address import LOOPBACK, PageAddress, authority, bound_port, is_loopback, listen, reachable_host
 from edge.sinks.web.connections import Connections, Viewers
-from edge.sinks.web.health import Vitals
-from edge.sinks.web.labelling import Uncertain, UncertainStore
+from edge.sinks.web.health import SharedHealth
+from edge.sinks.web.labelling import Uncertain
 from edge.sinks.web.routes import make_app
 from edge.sinks.web.scene import Scene
 from edge.sinks.web.server import Server
@@ -38,7 +39,7 @@ class Site:
         connections: Callable[[], Connections] = Connections,
         viewers: Callable[[], Viewers] = Viewers,
     ) -> None:
-        asked = Address.parse(address)
+        asked = PageAddress.parse(address)
         sockets = listen(asked)
         try:
             is_open = not is_loopback(sockets)
@@ -49,7 +50,7 @@ class Site:
 
             def app() -> web.Application:
                 uncertain = Uncertain(store, labels)
-                return make_app(self.scene, Vitals(health), uncertain, access, connections(), viewers())
+                return make_app(self.scene, SharedHealth(health), uncertain, access, connections(), viewers())
 
             self._server = Server(sockets, app)
         except BaseException:
@@ -67,5 +68,5 @@ class Site:
         self._server.close()
 
 
-def _link(asked: Address, port: int, token: str | None) -> str:
+def _link(asked: PageAddress, port: int, token: str | None) -> str:
     return f"http://{authority(reachable_host(asked), port)}/{token_query(token) if token else ''}"

@@ -15,7 +15,7 @@ import time
 from aiohttp import web
 
 from edge.sinks.web.connections import VIEWERS, Viewer
-from edge.sinks.web.health import VITALS, Vitals
+from edge.sinks.web.health import HEALTH, SharedHealth
 from edge.sinks.web.pictures import Look, Pictures
 from edge.sinks.web.records import as_json, event_id, event_number, event_record, shot_record, status_record
 from edge.sinks.web.scene import Scene, Shot
@@ -82,12 +82,12 @@ def _part(jpeg: bytes, shot: Shot | None) -> bytes:
 
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /events"""
-    scene, vitals = request.app[SCENE], request.app[VITALS]
+    scene, health = request.app[SCENE], request.app[HEALTH]
     after = request.headers.get("Last-Event-ID") or request.query.get("after", "")
 
     async def send(viewer: Viewer) -> None:
         await viewer.write(b"retry: 1000\n\n")
-        await _EventFeed(viewer, scene, vitals, event_number(scene.boot, after)).run()
+        await _EventFeed(viewer, scene, health, event_number(scene.boot, after)).run()
 
     return await request.app[VIEWERS].serve(request, EVENT_STREAM, send)
 
@@ -95,8 +95,8 @@ async def events(request: web.Request) -> web.StreamResponse:
 class _EventFeed:
     """What one client of /events has been told."""
 
-    def __init__(self, viewer: Viewer, scene: Scene, vitals: Vitals, after: int) -> None:
-        self._viewer, self._scene, self._vitals = viewer, scene, vitals
+    def __init__(self, viewer: Viewer, scene: Scene, health: SharedHealth, after: int) -> None:
+        self._viewer, self._scene, self._health = viewer, scene, health
         self._event = after
         self._serial = 0
         self._was_stalled = False
@@ -129,7 +129,7 @@ class _EventFeed:
         if is_stalled == self._was_stalled and now - self._status_at < STATUS_S:
             return ""
         self._status_at, self._was_stalled = now, is_stalled
-        return message("status", status_record(self._scene, await self._vitals.health()))
+        return message("status", status_record(self._scene, await self._health.now()))
 
 
 def message(kind: str, record: object, number: str | None = None) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
-from edge.base.options import add_options, option, read_options
+from edge.base.options import add_options, option, read_options, typed_options
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,8 @@ class Config:
     limit: int | None = option(None, "at most this many", metavar="N")
     ema: bool = option(True, "average the weights")
     schedule: str = option("cosine", "of the learning rate", choices=("cosine", "flat"))
+    give_up_after_s: float | None = option(None, "then it ends", flag="--give-up-after")
+    size_wh: tuple[int, ...] = option((4, 3), "in pixels", read=lambda typed: tuple(map(int, typed.split("x"))))
     internal: int = 7
 
 
@@ -45,6 +47,8 @@ def test_nothing_typed_gives_the_defaults(parser: argparse.ArgumentParser) -> No
         (("--no-ema",), "ema", False),
         (("--ema",), "ema", True),
         (("--schedule", "flat"), "schedule", "flat"),
+        (("--give-up-after", "5"), "give_up_after_s", 5.0),
+        (("--size-wh", "8x6"), "size_wh", (8, 6)),
     ],
 )
 def test_what_is_typed_reaches_its_field(
@@ -56,8 +60,10 @@ def test_what_is_typed_reaches_its_field(
 
 
 @pytest.mark.parametrize(
-    "typed", [("--epochs", "x"), ("--epochs", "1.5"), ("--schedule", "steep"), ("--internal", "1"), ("--photos", "x")]
-)
+    "typed",
+    [("--epochs", "x"), ("--epochs", "1.5"), ("--schedule", "steep"), ("--internal", "1"), ("--photos", "x"),
+     ("--give-up-after-s", "5"), ("--size-wh", "wide")],
+)  # fmt: skip
 def test_what_is_no_option_or_no_value_is_refused(
     parser: argparse.ArgumentParser, typed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,5 +80,23 @@ def test_the_help_has_each_option_with_its_unit_and_default(parser: argparse.Arg
         "--limit N at most this many -",  # None is no default to show
         "--ema, --no-ema average the weights (default: True)",
         "--schedule {cosine,flat} of the learning rate (default: cosine)",
+        "--give-up-after FLOAT then it ends",
     ):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("config", "typed"),
+    [
+        pytest.param(Config("photos"), [], id="nothing"),
+        pytest.param(Config("photos", epochs=3, internal=8), ["--epochs", "3"], id="what is no option is not typed"),
+        pytest.param(Config("photos", learning_rate=0.0123, limit=-5, ema=False, schedule="flat"), [
+            "--learning-rate", "0.0123", "--limit=-5", "--no-ema", "--schedule", "flat",
+        ], id="everything"),
+    ],
+)  # fmt: skip
+def test_what_has_to_be_typed_is_read_as_the_same(
+    config: Config, typed: list[str], parser: argparse.ArgumentParser
+) -> None:
+    assert typed_options(config) == typed
+    assert replace(read(parser, *typed), internal=config.internal) == config

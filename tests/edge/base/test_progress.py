@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
+from collections.abc import Callable
 
 import pytest
 
 from edge.base import progress
-from edge.base.progress import Bars, Progress
+from edge.base.progress import PULSE_S, QUIET_S, Bars, Progress, Pulse
+from edge.base.streams import USUAL_COLUMNS, columns_of
 
 
 class Clock:
@@ -44,7 +47,7 @@ def clock() -> Clock:
 
 @pytest.fixture(autouse=True)
 def _terminal_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(progress, "_columns", lambda stream: getattr(stream, "columns", 80))
+    monkeypatch.setattr(progress, "columns_of", lambda stream: getattr(stream, "columns", 80))
 
 
 def test_a_pipe_gets_a_line_at_the_start_each_quarter_and_the_end(clock: Clock) -> None:
@@ -185,7 +188,7 @@ def test_the_bar_goes_to_stderr(clock: Clock, capsys: pytest.CaptureFixture[str]
 def test_the_width_of_a_stream_without_a_terminal_is_the_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     with open(os.devnull, "w", encoding="utf-8") as stream:  # noqa: PTH123 - os.devnull is no path of ours
-        assert progress._columns(stream) == progress.FALLBACK_COLUMNS
+        assert columns_of(stream) == USUAL_COLUMNS
 
 
 def test_stages_are_bars_one_after_another_with_lines_between() -> None:
@@ -210,3 +213,83 @@ def test_stages_end_the_last_bar_also_after_an_error() -> None:
     with pytest.raises(RuntimeError):
         fail()
     assert terminal.getvalue().endswith("\n")
+
+
+def heard(stages: Bars, clock: Clock, pipe: io.StringIO, seconds: float) -> list[str]:
+    """The lines of work that says nothing of its own for so long, with a pulse as often as one comes."""
+    before = len(pipe.getvalue())
+    for _ in range(round(seconds / PULSE_S)):
+        clock.now_s += PULSE_S
+        stages.beat()
+    return pipe.getvalue()[before:].splitlines()
+
+
+@pytest.mark.parametrize(
+    ("begun", "said"),
+    [
+        pytest.param(lambda stages: None, "still at work, 0:04", id="nothing was said yet"),
+        pytest.param(lambda stages: stages.tell("1/4  a garden"), "still at work, 0:04", id="after a line"),
+        pytest.param(lambda stages: stages("converting"), "converting: begun 0:04 ago", id="no step is done"),
+        pytest.param(lambda stages: stages("fit")(3, 9, "note"), "fit: 3/9 in 0:04  note", id="between two steps"),
+        pytest.param(lambda stages: (stages("a")(1, 1), stages.close()), "still at work, 0:04", id="after a bar"),
+    ],
+)
+def test_with_a_pulse_no_work_is_silent_for_longer_than_five_seconds(
+    begun: Callable[[Bars], object], said: str, clock: Clock
+) -> None:
+    pipe = io.StringIO()
+    stages = Bars(pipe, clock)
+    begun(stages)
+    lines = heard(stages, clock, pipe, seconds=60)
+    assert QUIET_S + PULSE_S <= 5
+    assert lines[0] == said
+    assert len(lines) == 60 / QUIET_S
+
+
+def test_a_pulse_adds_nothing_to_work_that_speaks(clock: Clock) -> None:
+    pipe = io.StringIO()
+    stages = Bars(pipe, clock)
+    for done in range(5):
+        stages("reading")(done, 4)
+        assert heard(stages, clock, pipe, seconds=QUIET_S - PULSE_S) == []
+
+
+def test_what_a_pulse_says_between_two_lines_counts_from_the_first(clock: Clock) -> None:
+    pipe = io.StringIO()
+    stages = Bars(pipe, clock)
+    stages.tell("3/4  pruned")
+    lines = heard(stages, clock, pipe, seconds=12)
+    assert lines == ["still at work, 0:04", "still at work, 0:08", "still at work, 0:12"]
+
+
+def test_on_a_terminal_a_pulse_moves_the_clock_in_the_line(clock: Clock) -> None:
+    terminal = Terminal()
+    stages = Bars(terminal, clock)
+    stages("fitting")(0, 10)
+    for _ in range(3):
+        clock.now_s += 1
+        stages.beat()
+    assert [frame.split()[-1] for frame in terminal.frames()] == ["0:01", "0:02", "0:03"]
+
+
+def test_a_bar_that_is_closed_beats_no_more(clock: Clock) -> None:
+    pipe = io.StringIO()
+    bar = Progress("reading", 2, pipe, clock)
+    bar(2)
+    bar.close()
+    clock.now_s += 60
+    bar.beat()
+    assert pipe.getvalue() == "reading: 2/2 in 0:00\n"
+
+
+def test_a_pulse_on_a_broken_stream_does_not_break_the_work(clock: Clock) -> None:
+    stages = Bars(Broken(), clock)
+    clock.now_s += 60
+    stages.beat()
+
+
+def test_a_pulse_beats_until_its_context_is_left() -> None:
+    beaten, alive = threading.Event(), threading.active_count()
+    with Pulse(beaten.set, every_s=1e-4):
+        assert beaten.wait(timeout=60)
+    assert threading.active_count() == alive

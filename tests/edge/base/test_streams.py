@@ -1,15 +1,17 @@
-"""Holding back what libraries write to descriptor 2."""
+"""Holding back what libraries write to descriptor 2, and letting go of a stream whose reader has gone."""
 
 from __future__ import annotations
 
+import io
 import os
+import subprocess
 import sys
 import tempfile
 from typing import NoReturn
 
 import pytest
 
-from edge.base.streams import LAST_BYTES, quiet_stderr
+from edge.base.streams import LAST_BYTES, abandon, heard_stderr, quiet_stderr
 
 
 def chatter(text: bytes = b"INFO: delegate created\n") -> None:
@@ -78,3 +80,40 @@ def test_nothing_stays_open() -> None:
         with quiet_stderr():
             pass
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_what_is_left_in_an_abandoned_stream_goes_nowhere() -> None:
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w")
+    os.close(reader)
+    stream.write("nobody reads this")
+    abandon(stream)
+    stream.close()
+
+
+def test_a_stream_without_a_descriptor_is_left_alone() -> None:
+    closed = io.StringIO()
+    closed.close()
+    for stream in (None, io.StringIO("kept"), closed):
+        abandon(stream)
+
+
+def test_who_must_be_heard_is_heard_while_others_are_held_back() -> None:
+    code = (
+        "import os\nfrom edge.base.streams import heard_stderr, quiet_stderr\n"
+        "with heard_stderr() as heard, quiet_stderr():\n    os.write(2, b'held back')\n    print('heard', file=heard)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "heard\n"
+
+
+def test_a_stderr_that_is_no_descriptor_is_heard_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with heard_stderr() as heard:
+        assert heard is sys.stderr
+
+
+def test_nobody_is_heard_where_there_is_no_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    with heard_stderr() as heard:
+        assert heard is None

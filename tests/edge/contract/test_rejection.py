@@ -1,12 +1,13 @@
-"""The scores behind "unknown", and the rule that uses them."""
+"""The sureties behind "unknown", and the rule that uses them."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from edge.contract.rejection import SCORES, Rejection, is_unknown, overridden, score
+from edge.contract.rejection import SURETIES, Rejection, is_unknown, known_sureties, overridden, surety
 from edge.errors import UsageError
+from tests.edge.fakes import quantised
 
 
 @pytest.mark.parametrize(
@@ -21,23 +22,23 @@ from edge.errors import UsageError
     ],
 )
 def test_scores_by_hand(name: str, probabilities: tuple[float, ...], expected: float) -> None:
-    assert score(name, np.array(probabilities, np.float32)) == pytest.approx(expected)
+    assert surety(name, np.array(probabilities, np.float32)) == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", SURETIES)
 def test_many_pictures_are_scored_at_once(name: str) -> None:
     probabilities = np.random.default_rng(1).dirichlet(np.ones(5), 20)
-    together = score(name, probabilities)
+    together = surety(name, probabilities)
     assert together.shape == (20,)
-    assert np.allclose(together, [score(name, row) for row in probabilities])
+    assert np.allclose(together, [surety(name, row) for row in probabilities])
     assert together.min() >= 0
     assert together.max() <= 1
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", SURETIES)
 def test_rounded_probabilities_keep_the_score_in_range(name: str) -> None:
     certain = np.array([255, 0, 0], np.float32) / 256  # what a uint8 softmax says at most
-    assert 0.9 < score(name, certain) <= 1
+    assert 0.9 < surety(name, certain) <= 1
 
 
 @pytest.mark.parametrize(("threshold", "unknown"), [(0.5, False), (0.51, True), (0.0, False)])
@@ -68,3 +69,24 @@ def test_a_threshold_by_hand_keeps_the_models_score() -> None:
 def test_an_impossible_threshold_is_a_usage_error(threshold: float) -> None:
     with pytest.raises(UsageError, match="expected a score from 0"):
         overridden(None, threshold)
+
+
+@pytest.mark.parametrize("name", SURETIES)
+def test_a_class_called_unknown_is_unknown_however_sure_it_is(name: str) -> None:
+    labels = ("rose", "unknown", "tulip")
+    probabilities = quantised(5, 80)
+    scores = known_sureties(name, probabilities, labels)
+    for threshold in (0.0, 0.4, 1.0):
+        rule = Rejection(name, threshold)
+        named = [is_unknown(labels[one.argmax()], one, rule) for one in probabilities]
+        assert (scores < threshold).tolist() == named
+
+
+def test_the_surer_the_class_unknown_the_lower_the_score() -> None:
+    unsure, sure = known_sureties("probability", [[0.4, 0.6], [0.1, 0.9]], ("rose", "unknown"))
+    assert sure < unsure < 0
+
+
+def test_without_such_a_class_the_scores_are_the_plain_ones() -> None:
+    probabilities = quantised(6, 9)
+    assert known_sureties("margin", probabilities, ("a", "b", "c")).tolist() == surety("margin", probabilities).tolist()

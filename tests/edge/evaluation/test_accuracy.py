@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.base import intervals
-from edge.evaluation import accuracy, calibration
+from edge.evaluation import accuracy
 
 LABELS = ("daisy", "rose", "tulip")
 TRUTH = [0, 0, 0, 1, 1, 2]
@@ -27,36 +27,6 @@ def paired(both: int, only_a: int, only_b: int, neither: int) -> tuple[list[bool
     a = [True] * (both + only_a) + [False] * (only_b + neither)
     b = [True] * both + [False] * only_a + [True] * only_b + [False] * neither
     return a, b
-
-
-@pytest.mark.parametrize(
-    ("hits", "n", "low", "high"),
-    [
-        # Newcombe 1998, Statistics in Medicine 17:857, table I, method 3
-        pytest.param(81, 263, 0.2553, 0.3662, id="newcombe-81-of-263"),
-        pytest.param(15, 148, 0.0624, 0.1605, id="newcombe-15-of-148"),
-        pytest.param(0, 20, 0.0, 0.1611, id="newcombe-0-of-20"),
-        pytest.param(1, 29, 0.0061, 0.1718, id="newcombe-1-of-29"),
-        pytest.param(20, 20, 0.8389, 1.0, id="all-of-20-mirrors-none"),
-    ],
-)
-def test_wilson_interval_gives_the_published_values(hits: int, n: int, low: float, high: float) -> None:
-    assert intervals.wilson_interval(hits, n) == pytest.approx((low, high), abs=5e-5)
-
-
-def test_wilson_interval_ends_exactly_at_the_edges() -> None:
-    assert intervals.wilson_interval(0, 7)[0] == 0.0
-    assert intervals.wilson_interval(7, 7)[1] == 1.0
-
-
-def test_wilson_interval_of_no_photos_is_the_whole_range() -> None:
-    assert intervals.wilson_interval(0, 0) == (0.0, 1.0)
-
-
-@pytest.mark.parametrize(("hits", "n"), [(3, 2), (-1, 2)])
-def test_wilson_interval_refuses_impossible_counts(hits: int, n: int) -> None:
-    with pytest.raises(ValueError, match="expected 0 <= hits <= n"):
-        intervals.wilson_interval(hits, n)
 
 
 def test_confusion_matrix_has_the_truth_in_rows() -> None:
@@ -173,42 +143,6 @@ def test_paired_statistics_refuse_lists_of_different_length(function: object) ->
     assert callable(function)
     with pytest.raises(ValueError, match="expected"):
         function([1, 0], [1])
-
-
-def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
-    # two bins of ten: 0.85 and 0.89, both right -> gap 0.13; 0.65 right and 0.61 wrong -> gap 0.13
-    probabilities = [[0.85, 0.15], [0.89, 0.11], [0.65, 0.35], [0.61, 0.39]]
-    low, high = calibration.reliability(probabilities, [0, 0, 0, 1], bins=10)
-    assert low == pytest.approx((0.63, 0.5, 2))
-    assert high == pytest.approx((0.87, 1.0, 2))
-    assert calibration.expected_calibration_error(probabilities, [0, 0, 0, 1], bins=10) == pytest.approx(0.13)
-
-
-def test_calibration_error_knows_the_two_extremes() -> None:
-    assert calibration.expected_calibration_error(one_hot([0, 1]), [0, 1]) == 0.0
-    assert calibration.expected_calibration_error(one_hot([0, 1]), [1, 0]) == 1.0
-
-
-def test_a_confidence_on_a_bin_edge_belongs_to_the_lower_bin() -> None:
-    # 0.5 lies in (0, 0.5], 0.75 in (0.5, 1]
-    assert len(calibration.reliability([[0.5, 0.5], [0.75, 0.25]], [0, 0], bins=2)) == 2
-
-
-def test_nll_is_the_mean_log_of_the_true_class() -> None:
-    assert calibration.nll([[0.5, 0.5], [0.75, 0.25]], [0, 1]) == pytest.approx((math.log(2) + math.log(4)) / 2)
-
-
-def test_nll_of_a_quantised_zero_is_bounded_by_its_floor() -> None:
-    assert calibration.nll([[1.0, 0.0]], [1], floor=1 / 512) == pytest.approx(math.log(512))
-
-
-def test_percentiles_of_a_hundred_and_one_numbers_are_those_numbers() -> None:
-    assert intervals.percentiles(range(101)) == intervals.Percentiles(p50=50.0, p95=95.0, p99=99.0)
-
-
-def test_percentiles_refuse_no_measurements() -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        intervals.percentiles([])
 
 
 def test_score_gathers_one_evaluation() -> None:

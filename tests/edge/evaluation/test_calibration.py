@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import astuple
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from edge.base import intervals
 from edge.evaluation import calibration
-from edge.evaluation import calibration as calibration_module
 
 Photos = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -22,6 +21,11 @@ def photos(seed: int, n: int, too_sure: float = 0.0) -> Photos:
     return confidence, generator.random(n) < confidence - too_sure
 
 
+def error(confidence: ArrayLike, is_right: ArrayLike) -> float:
+    """Without its interval."""
+    return calibration.error_interval(confidence, is_right, draws=1).value
+
+
 def answers(seed: int, n: int, classes: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Probabilities (n, classes) and truth (n,)."""
     generator = np.random.default_rng(seed)
@@ -30,24 +34,15 @@ def answers(seed: int, n: int, classes: int) -> tuple[NDArray[np.float64], NDArr
 
 def test_the_error_is_that_of_the_probabilities() -> None:
     probabilities, truth = answers(1, 300, 5)
-    confidence, is_right = calibration_module.confidences(probabilities, truth)
-    found = calibration.calibration_error(confidence, is_right)
-    assert found == pytest.approx(calibration_module.expected_calibration_error(probabilities, truth), abs=1e-12)
-
-
-def test_folds_of_different_classes_are_pooled_into_one_error() -> None:
-    # Both folds are of 0.75 confidence; one is always right, one never: each is off, together they are off by 1/4.
-    five = [[0.75, 0.25, 0, 0, 0]] * 4, [0, 0, 0, 0]
-    four = [[0.75, 0.25, 0, 0]] * 4, [1, 1, 1, 1]
-    confidence, is_right = calibration.pooled([five, four])
-    assert is_right.tolist() == [True] * 4 + [False] * 4
-    assert calibration.calibration_error(confidence, is_right) == pytest.approx(0.25)
+    confidence, is_right = calibration.confidences(probabilities, truth)
+    found = calibration.expected_calibration_error(probabilities, truth)
+    assert error(confidence, is_right) == pytest.approx(found, abs=1e-12)
 
 
 def test_the_interval_holds_the_estimate_and_repeats_itself() -> None:
     confidence, is_right = photos(2, 500, too_sure=0.1)
     found = calibration.error_interval(confidence, is_right, draws=300)
-    assert found.value == calibration.calibration_error(confidence, is_right)
+    assert found.value == error(confidence, is_right)
     assert 0 < found.low < found.value < found.high < 0.2
     assert found == calibration.error_interval(confidence, is_right, draws=300)
     assert found != calibration.error_interval(confidence, is_right, draws=300, seed=1)
@@ -55,7 +50,7 @@ def test_the_interval_holds_the_estimate_and_repeats_itself() -> None:
 
 def test_the_interval_takes_off_what_chance_adds() -> None:
     """Over 60 samples of a true error of 0.03 nearly all intervals hold it, although the estimates lie above it."""
-    true = calibration.calibration_error(*photos(3, 1_000_000, too_sure=0.03))
+    true = error(*photos(3, 1_000_000, too_sure=0.03))
     found = [calibration.error_interval(*photos(seed, 200, too_sure=0.03), draws=200) for seed in range(60)]
     assert np.mean([one.value for one in found]) > true + 0.01
     assert sum(one.low <= true <= one.high for one in found) >= 51
@@ -94,7 +89,7 @@ def test_a_change_is_of_the_same_photos() -> None:
 def test_luck_is_the_error_of_a_perfect_model() -> None:
     confidence, _ = photos(8, 300)
     mean, high = calibration.luck(confidence, draws=300)
-    errors = [calibration.calibration_error(*photos(seed, 300)) for seed in range(300)]
+    errors = [error(*photos(seed, 300)) for seed in range(300)]
     assert mean == pytest.approx(np.mean(errors), abs=0.002)
     assert high == pytest.approx(np.quantile(errors, 0.95), abs=0.005)
 
@@ -115,8 +110,31 @@ def test_certain_answers_leave_nothing_to_luck() -> None:
 )
 def test_what_makes_no_sense_is_refused(confidence: list[float], is_right: list[bool], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        calibration.calibration_error(confidence, is_right)
+        error(confidence, is_right)
 
 
-def test_an_interval_reads_as_a_share() -> None:
-    assert intervals.Interval(0.5, 0.25, 0.754).percent() == "50.0% (95% interval 25.0% to 75.4%)"
+def test_calibration_error_is_the_weighted_gap_of_the_bins() -> None:
+    # two bins of ten: 0.85 and 0.89, both right -> gap 0.13; 0.65 right and 0.61 wrong -> gap 0.13
+    probabilities = [[0.85, 0.15], [0.89, 0.11], [0.65, 0.35], [0.61, 0.39]]
+    low, high = calibration.reliability(probabilities, [0, 0, 0, 1], bins=10)
+    assert low == pytest.approx((0.63, 0.5, 2))
+    assert high == pytest.approx((0.87, 1.0, 2))
+    assert calibration.expected_calibration_error(probabilities, [0, 0, 0, 1], bins=10) == pytest.approx(0.13)
+
+
+def test_calibration_error_knows_the_two_extremes() -> None:
+    assert calibration.expected_calibration_error(np.eye(3)[[0, 1]], [0, 1]) == 0.0
+    assert calibration.expected_calibration_error(np.eye(3)[[0, 1]], [1, 0]) == 1.0
+
+
+def test_a_confidence_on_a_bin_edge_belongs_to_the_lower_bin() -> None:
+    # 0.5 lies in (0, 0.5], 0.75 in (0.5, 1]
+    assert len(calibration.reliability([[0.5, 0.5], [0.75, 0.25]], [0, 0], bins=2)) == 2
+
+
+def test_nll_is_the_mean_log_of_the_true_class() -> None:
+    assert calibration.nll([[0.5, 0.5], [0.75, 0.25]], [0, 1]) == pytest.approx((math.log(2) + math.log(4)) / 2)
+
+
+def test_nll_of_a_quantised_zero_is_bounded_by_its_floor() -> None:
+    assert calibration.nll([[1.0, 0.0]], [1], floor=1 / 512) == pytest.approx(math.log(512))

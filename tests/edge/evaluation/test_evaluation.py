@@ -11,11 +11,12 @@ from edge.contract.rejection import Rejection
 from edge.contract.result import Result
 from edge.evaluation.evaluation import Answers, ask, evaluate
 from edge.evaluation.held_out import Read
+from tests.edge.fakes import FakeClassifier
 
 LABELS = ("rose", "tulip")
 
 
-class Brightness:
+class Brightness(FakeClassifier):
     """Says "rose" with the probability that the first pixel holds, and counts how often it is asked."""
 
     name, labels, size = "brightness", LABELS, 1
@@ -52,9 +53,9 @@ def test_every_model_is_asked_once_of_each_picture() -> None:
 
 
 def test_scores_are_those_of_the_models_own_rule() -> None:
-    assert answers([0.75]).scores.tolist() == [0.75]
-    assert answers([0.75], Rejection("margin", 0.3)).scores.tolist() == [0.5]
-    assert answers([0.25], labels=("rose", "unknown")).scores.tolist() == [-1.75]
+    assert answers([0.75]).sureties.tolist() == [0.75]
+    assert answers([0.75], Rejection("margin", 0.3)).sureties.tolist() == [0.5]
+    assert answers([0.25], labels=("rose", "unknown")).sureties.tolist() == [-1.75]
 
 
 def test_photos_of_a_class_unknown_alone_leave_nothing_to_cover() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from edge.contract.rejection import UNKNOWN
 from edge.errors import PhotoError
-from edge.evaluation.held_out import Held, Read, from_folder, of_unknown_things, pictures
+from edge.evaluation.held_out import HeldOut, Read, from_folder, of_unknown_things, pictures
 from tests.edge.model import tiny
 
 
-def read(held: Held) -> tuple[list[Read], list[str], list[int]]:
+def read(held: HeldOut) -> tuple[list[Read], list[str], list[int]]:
     """The pictures, what was told, and where the bar went."""
     told: list[str] = []
     bar: list[int] = []

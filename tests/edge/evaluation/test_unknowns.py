@@ -6,23 +6,17 @@ from itertools import product
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edge.base import intervals
-from edge.contract.rejection import SCORES, Rejection, is_unknown, known_scores, score
+from edge.contract.rejection import SURETIES, Rejection, surety
 from edge.evaluation import unknowns
 from edge.evaluation.unknowns import auroc, fpr_at_coverage, risk_coverage, threshold_for
+from tests.edge.fakes import quantised
 
 
 def steps(values: list[int]) -> list[float]:
     """Probabilities as an int8 file gives them."""
     return [value / 256 for value in values]
-
-
-def quantised(seed: int, n: int, classes: int = 3) -> NDArray[np.float32]:
-    """Probabilities (n, classes) in steps of 1/256, many of them tied."""
-    drawn = np.random.default_rng(seed).dirichlet(np.full(classes, 0.4), n)
-    return np.asarray(np.minimum(np.round(drawn * 256), 255) / 256, np.float32)
 
 
 # The threshold
@@ -46,19 +40,19 @@ def test_threshold_keeps_the_share_asked_for(known: list[int], coverage: float, 
     assert threshold_for(steps(known), coverage) == expected / 256
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", SURETIES)
 @pytest.mark.parametrize("coverage", [0.5, 0.9, 0.95, 0.99, 1.0])
 def test_no_greater_threshold_keeps_as_much(name: str, coverage: float) -> None:
-    known = score(name, quantised(3, 211))
+    known = surety(name, quantised(3, 211))
     threshold = threshold_for(known, coverage)
     assert (known >= threshold).mean() >= coverage
     assert (known >= np.nextafter(threshold, 2)).mean() < coverage
 
 
-@pytest.mark.parametrize("name", SCORES)
+@pytest.mark.parametrize("name", SURETIES)
 def test_threshold_keeps_on_the_device_what_it_kept_here(name: str) -> None:
     probabilities = quantised(4, 120)
-    known = score(name, probabilities)
+    known = surety(name, probabilities)
     rule = Rejection(name, threshold_for(known, 0.9))
     assert [not rule.rejects(one) for one in probabilities] == (known >= rule.threshold).tolist()
 
@@ -120,27 +114,6 @@ def test_false_positives_at_a_coverage(known: list[int], unknown: list[int], cov
     assert fpr_at_coverage(steps(known), steps(unknown), coverage) == expected
 
 
-@pytest.mark.parametrize("name", SCORES)
-def test_a_class_called_unknown_is_unknown_however_sure_it_is(name: str) -> None:
-    labels = ("rose", "unknown", "tulip")
-    probabilities = quantised(5, 80)
-    scores = known_scores(name, probabilities, labels)
-    for threshold in (0.0, 0.4, 1.0):
-        rule = Rejection(name, threshold)
-        named = [is_unknown(labels[one.argmax()], one, rule) for one in probabilities]
-        assert (scores < threshold).tolist() == named
-
-
-def test_the_surer_the_class_unknown_the_lower_the_score() -> None:
-    unsure, sure = known_scores("probability", [[0.4, 0.6], [0.1, 0.9]], ("rose", "unknown"))
-    assert sure < unsure < 0
-
-
-def test_without_such_a_class_the_scores_are_the_plain_ones() -> None:
-    probabilities = quantised(6, 9)
-    assert known_scores("margin", probabilities, ("a", "b", "c")).tolist() == score("margin", probabilities).tolist()
-
-
 # Risk and coverage
 
 
@@ -189,7 +162,7 @@ def test_risk_refuses_lists_of_different_length() -> None:
 
 
 def test_answered_counts_what_was_kept_and_what_of_it_is_right() -> None:
-    found = unknowns.answered([False, False, False, True], [True, True, False, True])
+    found = unknowns.coverage_of([False, False, False, True], [True, True, False, True])
     assert (found.photos, found.coverage.value) == (4, 0.75)
     assert (found.coverage.low, found.coverage.high) == intervals.wilson_interval(3, 4)
     assert found.accuracy is not None
@@ -198,7 +171,7 @@ def test_answered_counts_what_was_kept_and_what_of_it_is_right() -> None:
 
 
 def test_a_model_that_answers_nothing_has_no_accuracy() -> None:
-    found = unknowns.answered([True, True], [True, False])
+    found = unknowns.coverage_of([True, True], [True, False])
     assert (found.coverage.value, found.accuracy) == (0.0, None)
 
 

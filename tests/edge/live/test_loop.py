@@ -7,25 +7,25 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from edge.contract.decision import Decision
 from edge.contract.event import COOL_AGAIN, NO_PICTURE, SIGHTING, SIGHTING_BEGAN, STARTED, STOPPED, THROTTLED, Event
 from edge.contract.frame import Frame
 from edge.contract.health import Vitals
-from edge.contract.rejection import overridden
-from edge.contract.sink import ALL, Sink
+from edge.contract.result import Result
+from edge.contract.sink import Sink
 from edge.errors import FloraError, OutputError, SourceError, UsageError
+from edge.live.hub import Hub
 from edge.live.loop import Live, LiveConfig, run_live, stop_on_signals
 from edge.live.monitor import LiveSummary
-from tests.edge.fakes import FakeClock, FakeResult, frame
+from edge.picture.geometry import Picture
+from tests.edge.fakes import FakeClassifier, FakeClock, FakeSink, FakeSource, result
 
 INVOKE_S = 0.004
 
 
-class FakeClassifier:
+class Answering(FakeClassifier):
     """Answers with the probabilities it was given, in turn, the last for ever; each takes 4 ms of fake time."""
 
     def __init__(
@@ -34,77 +34,11 @@ class FakeClassifier:
         self._clock, self._answers, self._threshold = clock, answers, threshold
         self.calls = 0
 
-    def __call__(self, frame_bgr: NDArray[np.uint8]) -> FakeResult:
+    def __call__(self, frame_bgr: Picture) -> Result:
         values = self._answers[min(self.calls, len(self._answers) - 1)]
         self.calls += 1
         self._clock.now += INVOKE_S
-        return FakeResult(
-            np.array(values, np.float32), invoke_ms=INVOKE_S * 1000, rejection=overridden(None, self._threshold)
-        )
-
-
-class FakeSource:
-    """`count` frames (None: without end), one each `every_s`; then `failure`, or the end."""
-
-    name = "camera 0"
-    dropped = 3
-    reopened = 0
-    warnings: Sequence[str] = ("2.jpg: not a readable picture",)
-
-    def __init__(
-        self,
-        clock: FakeClock,
-        count: int | None,
-        *,
-        every_s: float = 0.01,
-        is_live: bool = False,
-        failure: Exception | None = None,
-    ) -> None:
-        self.is_live = is_live
-        self.closed = 0
-        self.number = 0
-        self._clock, self._count, self._every_s, self._failure = clock, count, every_s, failure
-
-    def read(self, stop: threading.Event | None = None) -> Frame | None:
-        if stop is not None and stop.is_set():
-            return None
-        if self.number == self._count:
-            if self._failure:
-                raise self._failure
-            return None
-        self._clock.now += self._every_s
-        self.number += 1
-        return frame(self.number - 1, captured_at=self._clock.now, name=self.name)
-
-    def close(self) -> None:
-        self.closed += 1
-
-
-class FakeSink:
-    """Keeps what it is shown; fails at decision `fails_at`, or when it is closed."""
-
-    name, backlog, needs_picture = "fake", ALL, True
-
-    def __init__(self, fails_at: int | None = None, failure: Exception | None = None) -> None:
-        self.shown: list[Decision] = []
-        self.frames: list[Frame] = []
-        self.told: list[Event] = []
-        self.closed = 0
-        self._fails_at, self._failure = fails_at, failure
-
-    def show(self, decision: Decision, frame: Frame) -> None:
-        if self._failure and len(self.shown) == self._fails_at:
-            raise self._failure
-        self.shown.append(decision)
-        self.frames.append(frame)
-
-    def tell(self, event: Event) -> None:
-        self.told.append(event)
-
-    def close(self) -> None:
-        self.closed += 1
-        if self._failure and self._fails_at is None:
-            raise self._failure
+        return result(*values, invoke_ms=INVOKE_S * 1000, threshold=self._threshold)
 
 
 class Run:
@@ -125,22 +59,19 @@ class Run:
     ) -> None:
         self.clock = FakeClock()
         self.source = FakeSource(self.clock, count, every_s=every_s, is_live=is_live, failure=failure)
-        self.classifier = FakeClassifier(self.clock, answers, threshold)
+        self.model = Answering(self.clock, answers, threshold)
+        self.classifier: FakeClassifier = self.model
         self.sink = FakeSink()
         self.stop = threading.Event()
-        self._sinks = [self.sink, *sinks]
-
-        self.live = Live(
-            config,
-            stop=self.stop,
-            clock=self.clock,
-            sleep=self.clock.sleep,
-            wall=lambda: 1_800_000_000.0 + self.clock.now,
-            vitals=vitals,
-        )
+        self.hub = Hub(stop=self.stop, clock=self.clock, wall=lambda: 1_800_000_000.0 + self.clock.now)
+        self._sinks, self._config, self._vitals = [self.sink, *sinks], config, vitals
 
     def __call__(self, gate: Callable[[Frame], bool] | None = None) -> LiveSummary:
-        return self.live.run(self.classifier, self.source, self._sinks, gate=gate)
+        live = Live(
+            self.hub, self.classifier, self.source, self._sinks, self._config, gate=gate, sleep=self.clock.sleep,
+            vitals=self._vitals,
+        )  # fmt: skip
+        return live.run()
 
 
 def test_every_frame_becomes_a_decision() -> None:
@@ -173,13 +104,12 @@ def test_the_summary_counts_rates_over_intervals_and_times_each_stage() -> None:
 
 def test_the_first_frame_is_counted_but_not_timed() -> None:
     run = Run(3)
-    slow_start = run.classifier.__call__
 
-    def classify(picture: NDArray[np.uint8]) -> FakeResult:
-        run.clock.now += 1.0 if run.classifier.calls == 0 else 0.0
-        return slow_start(picture)
+    def slow_start(frame_bgr: Picture) -> Result:
+        run.clock.now += 1.0 if run.model.calls == 0 else 0.0
+        return run.model(frame_bgr)
 
-    summary = run_live(classify, run.source, [], clock=run.clock, sleep=run.clock.sleep)
+    summary = run_live(FakeClassifier(slow_start), run.source, [], clock=run.clock, sleep=run.clock.sleep)
     assert summary.frames == 3
     assert summary.age_ms is not None
     assert summary.age_ms.p99 == pytest.approx(4)
@@ -446,11 +376,11 @@ def test_the_model_sees_only_the_region() -> None:
     seen: list[tuple[int, ...]] = []
     run = Run(1, config=LiveConfig(roi="0.5,0,1,0.5"))
 
-    def look(frame_bgr: NDArray[np.uint8]) -> FakeResult:
+    def look(frame_bgr: Picture) -> Result:
         seen.append(frame_bgr.shape)
-        return FakeResult(np.array([0.1, 0.8, 0.1], np.float32))
+        return result(0.1, 0.8, 0.1)
 
-    run.classifier = look  # type: ignore[assignment]
+    run.classifier = FakeClassifier(look)
     run()
     assert seen == [(24, 32, 3)]
     assert run.sink.frames[0].square == (0, 36, 24)
@@ -460,26 +390,21 @@ def test_where_nothing_moves_the_last_answer_holds() -> None:
     run = Run(4, is_live=True, answers=((0.8, 0.1, 0.1), (0.1, 0.8, 0.1)))
     summary = run(gate=lambda frame: frame.number != 2)
     assert [decision.is_held for decision in run.sink.shown] == [False, True, False, True]
-    assert run.classifier.calls == 2
+    assert run.model.calls == 2
     assert (summary.frames, summary.held) == (4, 2)
 
 
 def test_another_model_starts_without_the_past_of_the_last() -> None:
     run = Run(2, is_live=True)
-    answers = iter(
-        [
-            FakeResult(np.array([0.9, 0.1, 0.0], np.float32)),
-            FakeResult(np.array([0.4, 0.6], np.float32), ("oak", "elm")),
-        ]
-    )
-    run.classifier = lambda frame_bgr: next(answers)  # type: ignore[assignment]
+    answers = iter([result(0.9, 0.1, 0.0), result(0.4, 0.6, labels=("oak", "elm"))])
+    run.classifier = FakeClassifier(lambda frame_bgr: next(answers))
     run()
     assert [decision.label for decision in run.sink.shown] == ["daisy", "elm"]
     assert run.sink.shown[1].probability == pytest.approx(0.6)
 
 
 def test_a_hot_board_works_half_of_the_time_until_it_is_cool(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edge.live.loop.VITALS_EVERY_S", 0.0)
+    monkeypatch.setattr("edge.live.pace.VITALS_EVERY_S", 0.0)
     hot = iter([False, True, False])
     run = Run(3, is_live=True, every_s=0.0, vitals=lambda: Vitals(is_throttled=next(hot)))
     run()
@@ -488,17 +413,17 @@ def test_a_hot_board_works_half_of_the_time_until_it_is_cool(monkeypatch: pytest
 
 
 def test_while_there_is_no_picture_health_says_why() -> None:
-    live = Live(LiveConfig(), clock=FakeClock(), wall=lambda: 5.0)
-    assert live.health().state == "starting"
-    live.tell(Event(NO_PICTURE, 1.0, "no picture for 4 s", {"seconds": 4, "reason": "cable"}))
-    health = live.health()
+    run = Run()
+    assert run.hub.health(run.model, run.source).state == "starting"
+    run.hub.tell(Event(NO_PICTURE, 1.0, "no picture for 4 s", {"seconds": 4, "reason": "cable"}))
+    health = run.hub.health(run.model, run.source)
     assert (health.state, health.reason, health.picture_age_s) == ("no picture", "cable", None)
 
 
 def test_health_after_a_run() -> None:
     run = Run(11, is_live=True, answers=((0.8, 0.1, 0.1), (0.1, 0.8, 0.1)), config=LiveConfig(smoothing_s=0))
     run()
-    health = run.live.health()
+    health = run.hub.health(run.model, run.source)
     assert (health.state, health.frames, health.source, health.dropped) == ("stopped", 11, "camera 0", 3)
     assert health.fps == pytest.approx(10 / 0.14)
     assert health.changes_per_minute == pytest.approx(60)  # one; windows under a second count as one

@@ -19,13 +19,15 @@ from edge.contract.event import NO_PICTURE, REOPENING, Event
 from edge.contract.frame import Frame
 from edge.contract.sink import Sink
 from edge.errors import FloraError, SourceError, UsageError
-from edge.live.loop import Live, LiveConfig
+from edge.live.hub import Hub
+from edge.live.loop import Live, LiveConfig, run_live
 from edge.live.monitor import LiveSummary
 from edge.live.replay import Comparison, Session, _after, read_session
 from edge.model.classifier import Classifier
 from edge.sinks.jsonl import JsonLinesFile
-from edge.sinks.recording.journal import JOURNAL, Header
+from edge.sinks.recording.journal import JOURNAL, Header, entry_line, parse_entry
 from edge.sinks.recording.sink import RecordSink
+from edge.sources.camera import CameraOptions
 from edge.sources.opening import open_source
 from tests.edge.fakes import one_line
 from tests.edge.model import tiny
@@ -36,11 +38,13 @@ def replayed(
     session: Session, model: Path, out: Path, *, config: LiveConfig | None = None, sinks: tuple[Sink, ...] = ()
 ) -> tuple[bytes, LiveSummary]:
     """The JSON lines of a replay, and its summary."""
-    live = Live(session.config(config or LiveConfig()), clock=session.clock, wall=session.wall)
+    hub = Hub(clock=session.clock, wall=session.wall)
     classifier = session.timed(Classifier(model, threshold=session.threshold))
-    summary = live.run(
-        classifier, session.source(live.tell), [JsonLinesFile(out), *sinks], gate=session.gate
+    live = Live(
+        hub, classifier, session.source(hub.tell), [JsonLinesFile(out), *sinks],
+        session.config(config or LiveConfig()), gate=session.gate,
     )  # fmt: skip
+    summary = live.run()
     return out.read_bytes(), summary
 
 
@@ -161,11 +165,10 @@ def test_a_real_source_replays_too(tmp_path: Path) -> None:
     """The test pattern on the machine's own clocks."""
     model = tiny.write_model(tmp_path / "colours.tflite")
     classifier = Classifier(model)
-    live = Live(LiveConfig(frames=8))
-    source = open_source("test", size_wh=(64, 48))
+    source = open_source("test", CameraOptions((64, 48)))
     header = Header("colours.tflite", None, classifier.labels, 32, source.name, source.is_live, time.time())
     sinks: list[Sink] = [JsonLinesFile(tmp_path / "live.jsonl"), RecordSink(tmp_path / "rec", header)]
-    live.run(classifier, source, sinks)
+    run_live(classifier, source, sinks, config=LiveConfig(frames=8))
     lines, _ = replayed(read_session(tmp_path / "rec"), model, tmp_path / "replayed.jsonl")
     assert lines == (tmp_path / "live.jsonl").read_bytes()
     assert lines.count(b"\n") == 10
@@ -251,21 +254,20 @@ def changed(line: int, key: str, **changes: Any) -> Callable[[list[str]], list[s
         pytest.param(lambda lines: ["[" * 100_000 + "\n"], "nested too deeply", id="nested"),
         pytest.param(lambda lines: lines[1:], "does not begin with what the session was", id="header gone"),
         pytest.param(lambda lines: lines[:1], "holds no answer", id="no answers"),
-        pytest.param(changed(0, "session", format=2), "another version of Flora", id="newer format"),
+        pytest.param(changed(0, "session", format=2), "is of format 2, this Flora reads format 1", id="newer format"),
         pytest.param(changed(0, "session", size=0), "its size", id="size"),
-        pytest.param(changed(0, "session", labels="roses"), "its labels", id="labels"),
-        pytest.param(changed(0, "session", settings=None), "its settings", id="settings"),
-        pytest.param(changed(0, "session", extra=1), "unexpected or missing fields 'extra'", id="field"),
+        pytest.param(changed(0, "session", labels="roses"), "labels is 'roses'", id="labels"),
+        pytest.param(changed(0, "session", settings=None), "settings is None", id="settings"),
         pytest.param(changed(2, "answer", file="../../secret.png"), "cannot be", id="outside the folder"),
         pytest.param(changed(2, "answer", file="/etc/passwd"), "cannot be", id="absolute"),
         pytest.param(changed(2, "answer", age_ms="7"), "age_ms is '7'", id="text for a number"),
         pytest.param(changed(2, "answer", age_ms=float("nan")), "NaN is no number", id="not a number"),
         pytest.param(changed(2, "answer", time=1e400), "Infinity is no number", id="infinite"),
         pytest.param(changed(2, "answer", frame=-1), "its number -1", id="negative"),
-        pytest.param(changed(2, "answer", held=0), "held is '0'", id="number for a truth"),
-        pytest.param(changed(1, "event", data=[]), "an event without data", id="event"),
+        pytest.param(changed(2, "answer", held=0), "held is 0", id="number for a truth"),
+        pytest.param(changed(1, "event", data=[]), "data is []", id="event"),
         pytest.param(lambda lines: [*lines[:3], "\n", *lines[3:]], "line 4 is damaged", id="blank line"),
-        pytest.param(lambda lines: [*lines[:3], '{"other": 1}\n'], "line 4 is damaged", id="other kind"),
+        pytest.param(lambda lines: [*lines[:3], '{"lost": "much"}\n'], "line 4 is damaged", id="no number lost"),
     ],
 )
 def test_a_session_that_is_none_is_refused_in_one_line(
@@ -277,6 +279,44 @@ def test_a_session_that_is_none_is_refused_in_one_line(
         read_session(copied)
     assert said in one_line(caught)
     assert len(str(caught.value)) < 500 + len(str(copied))
+
+
+def test_what_is_not_known_of_a_recording_is_told_once_and_changes_no_answer(
+    recorded: Recorded, copied: Path, tmp_path: Path
+) -> None:
+    lines = (copied / JOURNAL).read_text().splitlines(keepends=True)
+    for line in range(len(lines)):
+        (key,) = json.loads(lines[line])
+        lines = changed(line, key, mood=[line])(lines)
+    lines = changed(0, "session", format="1.4")(lines)
+    (copied / JOURNAL).write_text("".join([lines[0], '{"weather": "rain"}\n', *lines[1:], '{"weather": "sun"}\n']))
+    replayed_lines, summary = replayed(read_session(copied), recorded.model, tmp_path / "replayed.jsonl")
+    assert replayed_lines == recorded.lines
+    assert summary.warnings == (
+        f"{copied / JOURNAL}: holds what this Flora does not know and leaves as it is: "
+        "session.mood, weather, event.mood, answer.mood",
+    )
+
+
+def test_what_is_missing_of_a_recording_has_its_default(copied: Path) -> None:
+    lines = (copied / JOURNAL).read_text().splitlines(keepends=True)
+    needed = {"session": {"size"}, "answer": {"file", "frame", "captured_at", "time", "age_ms"}}
+    contents = [json.loads(line) for line in lines if '"event"' not in line]
+    contents = [{key: {name: value[name] for name in needed[key]}} for one in contents for key, value in one.items()]
+    (copied / JOURNAL).write_text("".join(json.dumps(one) + "\n" for one in contents))
+    session = read_session(copied)
+    assert session.header == Header("a model without a name", None, (), 32, "a recording", False, 0.0)
+    assert (session.answers[0].shown, session.answers[0].invoke_ms, session.answers[0].held) == ("", 0.0, False)
+    assert len(session.answers) == 40
+
+
+def test_what_is_kept_of_an_entry_is_written_again() -> None:
+    for line in (
+        '{"event": {"kind": "stopped", "time": 1.5, "text": "end", "data": {}, "mood": [1]}}\n',
+        '{"lost": 3}\n',
+        '{"weather": "rain"}\n',
+    ):
+        assert entry_line(parse_entry(line)) == line
 
 
 def test_garbage_never_comes_through_as_a_traceback(copied: Path) -> None:

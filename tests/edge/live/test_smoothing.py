@@ -1,4 +1,4 @@
-"""Smoothing in time, hysteresis, and what a decision says of itself."""
+"""Smoothing in time, and hysteresis."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import pytest
 
 from edge.live.smoothing import Smoother
-from tests.edge.fakes import decision, probabilities
+from tests.edge.fakes import probabilities
 
 
 def test_without_a_time_constant_each_frame_stands_for_itself() -> None:
@@ -74,21 +74,3 @@ def test_the_average_remains_a_distribution() -> None:
     for step in range(100):
         smoothed, _ = smoother.update(probabilities(*((0.2, 0.3, 0.5) if step % 3 else (0.7, 0.1, 0.2))), step * 0.03)
     assert float(smoothed.sum()) == pytest.approx(1.0, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("threshold", "shown"), [(None, "roses"), (0.75, "roses"), (0.8, "unknown")], ids=["none", "reached", "missed"]
-)
-def test_a_label_below_the_threshold_is_unknown(threshold: float | None, shown: str) -> None:
-    assert decision((0.125, 0.75, 0.125), threshold=threshold).shown == shown
-
-
-def test_the_label_stays_known_to_those_who_ask_for_it() -> None:
-    assert decision(threshold=0.9).label == "roses"
-
-
-def test_top_is_ranked_and_ties_keep_the_order_of_the_labels() -> None:
-    assert decision((0.25, 0.5, 0.25)).top(3) == [("roses", 0.5), ("daisy", 0.25), ("tulips", 0.25)]
-    labels = tuple(f"class {number}" for number in range(1000))
-    ties = decision([number % 2 / 500 for number in range(1000)], labels=labels).top(500)
-    assert [label for label, _ in ties] == list(labels[1::2])

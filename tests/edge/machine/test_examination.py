@@ -14,7 +14,7 @@ import pytest
 
 from edge.base.board import Board
 from edge.machine import examination
-from edge.machine.examination import FAIL, OK, WARN, Finding, Patient, examine
+from edge.machine.examination import FAIL, OK, WARN, Finding, Surroundings, examine
 from edge.machine.probes import Said
 
 NOW = 2_000_000_000.0
@@ -31,7 +31,7 @@ SAID = {
     "model": Said({"name": "flowers.tflite", "cases": 4, "trouble": None, "ms_by_threads": {"1": 6.25, "4": 2.5}}),
 }
 
-Change = Callable[[Patient], Patient]
+Change = Callable[[Surroundings], Surroundings]
 
 
 class HealthyBoard(Board):
@@ -74,8 +74,8 @@ def board(**answers: Any) -> Board:
 
 
 @pytest.fixture
-def patient(tmp_path: Path) -> Patient:
-    return Patient(
+def here(tmp_path: Path) -> Surroundings:
+    return Surroundings(
         board=HealthyBoard(), ask=answers(), environment={}, installed=packages(PACKAGES), wall=lambda: NOW,
         folder=tmp_path, port=0,
     )  # fmt: skip
@@ -93,14 +93,14 @@ def without(*names: str) -> dict[str, str]:
     return {name: version for name, version in PACKAGES.items() if name not in names}
 
 
-def finding(patient: Patient, about: str) -> Finding:
-    (found,) = (one for one in examine(patient) if one.about == about)
+def finding(here: Surroundings, about: str) -> Finding:
+    (found,) = (one for one in examine(here) if one.about == about)
     return found
 
 
-def test_a_healthy_machine_has_only_good_findings(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_healthy_machine_has_only_good_findings(here: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "find_spec", lambda name: object())
-    found = examine(patient)
+    found = examine(here)
     assert {one.verdict for one in found} == {OK}
     assert {one.about for one in found} == {
         "Python", "numpy", "runtime", "OpenCV", "colours", "model", "processor", "memory", "heat", "clock", "disk",
@@ -109,23 +109,23 @@ def test_a_healthy_machine_has_only_good_findings(patient: Patient, monkeypatch:
     assert all("\n" not in one.text for one in found)
 
 
-def test_every_complaint_says_what_to_type(patient: Patient) -> None:
-    broken = replace(patient, installed=packages({}), ask=answers(opencv=Said(None, "cv2 is not installed")))
+def test_every_complaint_says_what_to_type(here: Surroundings) -> None:
+    broken = replace(here, installed=packages({}), ask=answers(opencv=Said(None, "cv2 is not installed")))
     complaints = [one for one in examine(broken) if one.verdict != OK]
     assert len(complaints) > 2
     assert all(one.next for one in complaints)
 
 
 def asking(**changed: Said) -> Change:
-    return lambda patient: replace(patient, ask=answers(**changed))
+    return lambda here: replace(here, ask=answers(**changed))
 
 
 def having(found: Mapping[str, str], **changed: Said) -> Change:
-    return lambda patient: replace(patient, installed=packages(found), ask=answers(**changed))
+    return lambda here: replace(here, installed=packages(found), ask=answers(**changed))
 
 
 def on(**answers: Any) -> Change:
-    return lambda patient: replace(patient, board=board(**answers))
+    return lambda here: replace(here, board=board(**answers))
 
 
 def cameras(*found: Mapping[str, Any], picamera: str | None = None) -> Change:
@@ -171,9 +171,9 @@ CASES: list[tuple[str, Change, str, str, str, str]] = [
     ("throttled before", on(power_words=("throttled since the start",)), "heat", WARN, "throttled since", "--max-fps"),
     ("a weak supply", on(power_words=("under-voltage",)), "heat", WARN, "under-voltage", "power supply"),
     ("no sensor", on(temperature_c=None), "heat", OK, "not told", ""),
-    ("1970", lambda patient: replace(patient, wall=lambda: 86_400.0), "clock", WARN,
+    ("1970", lambda here: replace(here, wall=lambda: 86_400.0), "clock", WARN,
      "1970-01-02 00:00 UTC is before this was installed", "timedatectl"),
-    ("no such folder", lambda patient: replace(patient, folder=Path("/no/such/folder")), "disk", WARN,
+    ("no such folder", lambda here: replace(here, folder=Path("/no/such/folder")), "disk", WARN,
      "/no/such/folder: No such file", "cd ~"),
     ("no camera", cameras(), "camera", WARN, "none found", "flora run --source test"),
     ("a camera", asking(), "camera", OK, "/dev/video0, USB camera: MJPG 640x480 30/s", "flora run --source 0"),
@@ -186,10 +186,10 @@ CASES: list[tuple[str, Change, str, str, str, str]] = [
     ("a broken picamera2", cameras(CAMERA, picamera="NumPy 2 does not fit"), "picamera2", WARN, "does not fit", "apt"),
     ("no picamera2 on a Pi", asking(), "picamera2", WARN, "not importable", "python3 -m venv --system-site-packages"),
     ("no display", asking(), "display", OK, "none", "--web"),
-    ("a display for no windows", lambda patient: replace(patient, environment={"DISPLAY": ":0"}), "display", OK,
+    ("a display for no windows", lambda here: replace(here, environment={"DISPLAY": ":0"}), "display", OK,
      ":0, but this OpenCV has no windows", "flora-edge[window]"),
-    ("a display", lambda patient: replace(
-        patient, environment={"WAYLAND_DISPLAY": "wayland-0"}, ask=answers(opencv=Said(OPENCV | {"has_windows": True}))
+    ("a display", lambda here: replace(
+        here, environment={"WAYLAND_DISPLAY": "wayland-0"}, ask=answers(opencv=Said(OPENCV | {"has_windows": True}))
     ), "display", OK, "wayland-0", "--show"),
     ("no web", having(without("aiohttp")), "--web", OK, "aiohttp is not installed", "pip install 'flora-edge[web]'"),
     ("web", asking(), "--web", OK, "aiohttp 3.9", ""),
@@ -201,57 +201,58 @@ CASES: list[tuple[str, Change, str, str, str, str]] = [
     ("change", "about", "verdict", "text", "remedy"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
 )
 def test_each_fault_is_found_with_its_remedy(
-    change: Change, about: str, verdict: str, text: str, remedy: str, patient: Patient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    change: Change, about: str, verdict: str, text: str, remedy: str, here: Surroundings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(examination, "find_spec", lambda name: None)
-    found = finding(change(patient), about)
+    found = finding(change(here), about)
     assert (found.verdict, text in found.text) == (verdict, True), found
     assert remedy in (found.next or "")
 
 
-def test_picamera2_is_missed_on_a_pi_alone(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picamera2_is_missed_on_a_pi_alone(here: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(examination, "find_spec", lambda name: None)
-    laptop = replace(patient, board=board(model=None))
-    assert [("picamera2" in {one.about for one in examine(on)}) for on in (patient, laptop)] == [True, False]
+    laptop = replace(here, board=board(model=None))
+    assert [("picamera2" in {one.about for one in examine(on)}) for on in (here, laptop)] == [True, False]
 
 
-def test_a_broken_package_is_not_asked_to_run_a_model(patient: Patient) -> None:
+def test_a_broken_package_is_not_asked_to_run_a_model(here: Surroundings) -> None:
     asked: list[str] = []
 
     def ask(questions: Mapping[str, str]) -> dict[str, Said]:
         asked.extend(questions)
         return answers(runtime=Said(None, "no TFLite runtime is installed"))(questions)
 
-    found = finding(replace(patient, ask=ask), "model")
+    found = finding(replace(here, ask=ask), "model")
     assert ("model" in asked, found.verdict, found.next) == (False, WARN, "flora doctor")
 
 
-def test_a_port_in_use_is_told(patient: Patient) -> None:
+def test_a_port_in_use_is_told(here: Surroundings) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        found = finding(replace(patient, port=port), "port")
+        found = finding(replace(here, port=port), "port")
     assert (found.verdict, found.next) == (WARN, f"flora run --source 0 --web {port + 1}")
     assert f"{port} cannot be had" in found.text
 
 
 @pytest.mark.parametrize("version", [(3, 9, 18), (3, 14, 0)], ids=["too old", "too new"])
 def test_an_untested_python_is_told(
-    version: tuple[int, int, int], patient: Patient, monkeypatch: pytest.MonkeyPatch
+    version: tuple[int, int, int], here: Surroundings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "version_info", version)
-    assert finding(patient, "Python").verdict == WARN
+    assert finding(here, "Python").verdict == WARN
 
 
-def test_32_bits_on_a_processor_of_64_are_told(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_32_bits_on_a_processor_of_64_are_told(here: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     monkeypatch.setattr(struct, "calcsize", lambda form: 4)
-    assert "LiteRT needs 64" in finding(patient, "Python").text
+    assert "LiteRT needs 64" in finding(here, "Python").text
 
 
-def test_a_full_disk_is_told(patient: Patient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_told(here: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda folder: type("Usage", (), {"free": 20e6}))
-    found = finding(patient, "disk")
+    found = finding(here, "disk")
     assert (found.verdict, found.next) == (WARN, "df -h")
     assert "20 MB free" in found.text

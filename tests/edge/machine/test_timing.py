@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from edge.base.board import Board
-from edge.base.intervals import Interval, percentiles, ratio
+from edge.base.intervals import Interval, percentiles
 from edge.machine.timing import WARM_UP, Steady, best_of, camera_jpeg, thread_counts, time_frames, time_invokes
 from edge.model.interpreter import Interpreter
 from edge.picture.geometry import decode
@@ -57,14 +57,6 @@ def test_a_real_model_is_timed() -> None:
     times = time_invokes({"tiny": Interpreter(tiny.flatbuffer(), "tiny", threads=1)}, 3)
     assert len(times["tiny"]) == 3
     assert min(times["tiny"]) > 0
-
-
-def test_a_ratio_is_the_median_over_rounds_with_an_interval_around_it() -> None:
-    draws = np.random.default_rng(1)
-    busy = draws.choice([1.0, 3.0], 200)  # moments that slow both models alike
-    found = ratio(4.0 * busy * draws.normal(1, 0.05, 200), 2.0 * busy * draws.normal(1, 0.05, 200))
-    assert found.value == pytest.approx(2.0, rel=0.02)
-    assert 1.9 < found.low < found.value < found.high < 2.1
 
 
 def test_frames_are_timed_in_turns_after_a_warm_up(tmp_path: Path) -> None:

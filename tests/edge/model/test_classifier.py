@@ -8,19 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge import Classifier, Result
-from edge.contract.rejection import Rejection, overridden
-from edge.contract.result import answer
+from edge import Classifier
+from edge.contract.rejection import Rejection
 from edge.errors import ModelError, PhotoError, UsageError
 from edge.model.classifier import introduction
 from edge.picture.geometry import model_input
 from edge.verbs.opening import open_classifier
 from tests.edge.fakes import one_line
 from tests.edge.model import tiny
-
-
-def result(*probabilities: float, threshold: float | None = None) -> Result:
-    return Result(("a", "b", "c"), np.array(probabilities, np.float32), 0.25, 3.0, overridden(None, threshold))
 
 
 class Ticks:
@@ -90,24 +85,8 @@ def test_a_grey_frame_is_unknown_below_the_threshold(model: Path) -> None:
     grey = np.full((40, 40, 3), 128, np.uint8)
     found = Classifier(model, threshold=0.5)(grey)
     assert found.is_unknown
-    assert answer(found) == "unknown"
+    assert found.shown == "unknown"
     assert found.label in tiny.LABELS
-
-
-def test_a_result_is_ranked_best_first_and_ties_keep_their_order() -> None:
-    assert [label for label, _ in result(0.25, 0.5, 0.25).top(3)] == ["b", "a", "c"]
-    assert result(0.25, 0.5, 0.25).top(1) == [("b", 0.5)]
-    assert len(result(0.25, 0.5, 0.25).top(9)) == 3
-
-
-@pytest.mark.parametrize(("threshold", "shown"), [(None, "b"), (0.5, "b"), (0.51, "unknown")])
-def test_the_answer_is_unknown_only_below_the_threshold(threshold: float | None, shown: str) -> None:
-    assert answer(result(0.25, 0.5, 0.25, threshold=threshold)) == shown
-
-
-def test_results_can_be_compared() -> None:
-    one, other = result(0.25, 0.5, 0.25), result(0.25, 0.5, 0.25)
-    assert one != other  # two answers, though equal in value: arrays inside must not make this raise
 
 
 @pytest.mark.parametrize(
@@ -153,24 +132,9 @@ def test_a_model_that_its_card_does_not_fit_is_one_line(
     assert one_line(caught).startswith(f"{path}: {message}")
 
 
-def test_a_model_file_is_opened_by_its_path(model: Path) -> None:
-    assert isinstance(open_classifier(str(model), threads=1), Classifier)
-
-
-def test_threads_are_checked_whatever_the_model() -> None:
-    with pytest.raises(UsageError, match="--threads 0"):
-        open_classifier("imagenet", threads=0)
-
-
 def test_without_a_model_it_is_the_bundled_one(bundled: Path) -> None:
     for classify in (Classifier(), Classifier(threads=1, threshold=0.5), open_classifier(None, threads=1)):
         assert (classify.name, classify(tiny.plain("green")).label) == (bundled.name, "green")
-
-
-def test_a_threshold_and_threads_hold_for_the_bundled_model_too(bundled: Path) -> None:
-    assert open_classifier(None, threshold=1.0)(tiny.plain("red")).is_unknown
-    with pytest.raises(UsageError, match="--threads 0"):
-        open_classifier(None, threads=0)
 
 
 def test_a_missing_bundled_model_is_one_line(no_bundled: str) -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from edge.errors import ModelError
-from edge.model.foreign import NO_CARD, Stranger, meet, standard_labels
+from edge.model.foreign import NO_CARD, ForeignModel, read_foreign
 from edge.model.interpreter import Border
+from edge.model.metadata import standard_labels
 from tests.edge.fakes import one_line
 from tests.edge.model import strangers, tiny
 
@@ -17,9 +18,9 @@ FILES = {strangers.LABELS_FILE: strangers.LABELS_TEXT}
 TOLD = strangers.with_metadata(tiny.flatbuffer(), strangers.told())
 
 
-def met(content: bytes = TOLD, **entries: bytes) -> Stranger:
+def met(content: bytes = TOLD, **entries: bytes) -> ForeignModel:
     """A file that is read; entries are given with `__` for the dot."""
-    return meet("m.tflite", content, {name.replace("__", "."): text for name, text in entries.items()} or FILES)
+    return read_foreign("m.tflite", content, {name.replace("__", "."): text for name, text in entries.items()} or FILES)
 
 
 def refusal(content: bytes = TOLD, **entries: bytes) -> str:
@@ -144,7 +145,7 @@ def test_the_only_text_file_must_fit_all_the_same() -> None:
 
 def test_a_file_without_labels_is_refused() -> None:
     with pytest.raises(ModelError, match=r"^m: no labels and no card inside, or its end is cut off; copy it again, or"):
-        meet("m", tiny.flatbuffer(), {})
+        read_foreign("m", tiny.flatbuffer(), {})
 
 
 def test_labels_that_the_metadata_name_must_be_inside() -> None:
@@ -195,11 +196,3 @@ def test_an_output_that_is_no_vector_is_refused() -> None:
 
 def test_a_damaged_flatbuffer_is_refused() -> None:
     assert "damaged" in refusal(b"\xff\xff\xff\x7f" + tiny.flatbuffer()[4:])
-
-
-def test_the_standard_labels_of_a_file_of_ours_can_be_compared() -> None:
-    assert standard_labels("m", TOLD, {strangers.LABELS_FILE: b"x\ny\n"}) == ("x", "y")
-    assert standard_labels("m", with_told(labels_file=""), FILES) is None
-    assert standard_labels("m", tiny.flatbuffer(), FILES) is None
-    with pytest.raises(ModelError, match="which is not inside"):
-        standard_labels("m", TOLD, {})

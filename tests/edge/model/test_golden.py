@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
+from edge.base.formats import plain
 from edge.errors import ModelError
 from edge.model.golden import LATTICE, MOST_CASES, PATTERNS, GoldenCase, cases_from, expected, frame
 from edge.picture.geometry import centre_square
 
 LABELS = ("red", "green", "blue")
 CASE = GoldenCase("lattice", 5, 128, 96, {"red": 0.5, "green": 0.25})
-CONTENT = asdict(CASE)
+CONTENT = plain(CASE)
 
 
 def case(pattern: str, seed: int, width: int, height: int) -> GoldenCase:
@@ -82,7 +82,7 @@ def test_a_checker_takes_turns() -> None:
 def test_cases_survive_the_card() -> None:
     cases = (CASE, case("scene", 0, 64, 64))
 
-    assert cases_from(json.loads(json.dumps([asdict(c) for c in cases])), LABELS) == cases
+    assert cases_from(json.loads(json.dumps([plain(c) for c in cases])), LABELS) == cases
 
 
 def test_answers_come_in_the_order_of_the_labels_and_the_small_ones_are_zero() -> None:
@@ -94,27 +94,26 @@ def test_answers_come_in_the_order_of_the_labels_and_the_small_ones_are_zero() -
     [
         ("none", "a list of at most"),
         ([CONTENT] * (MOST_CASES + 1), "a list of at most"),
-        (["scene"], "the fields pattern, seed"),
-        ([{**CONTENT, "extra": 1}], "the fields pattern, seed"),
-        ([{key: value for key, value in CONTENT.items() if key != "seed"}], "the fields pattern, seed"),
+        (["scene"], "golden case 1: is 'scene', expected a JSON object"),
+        ([{key: value for key, value in CONTENT.items() if key != "seed"}], "golden case 1: seed is missing"),
         ([{**CONTENT, "pattern": "spiral"}], f"one of {', '.join(PATTERNS)}"),
-        ([{**CONTENT, "pattern": ["scene"]}], "one of scene"),
+        ([{**CONTENT, "pattern": ["scene"]}], "pattern is ['scene'], expected text"),
         ([{**CONTENT, "seed": -1}], "a whole number from 0"),
         ([{**CONTENT, "seed": 2**31}], "a whole number from 0"),
-        ([{**CONTENT, "seed": True}], "a whole number from 0"),
-        ([{**CONTENT, "seed": 1.0}], "a whole number from 0"),
+        ([{**CONTENT, "seed": True}], "seed is True, expected a whole number"),
+        ([{**CONTENT, "seed": 1.0}], "seed is 1.0, expected a whole number"),
         ([{**CONTENT, "width": 7}], "8 to"),
         ([{**CONTENT, "height": 10**12}], "8 to"),
         ([{**CONTENT, "width": 100_000, "height": 100_000}], "at most 8388608 pixels"),
         ([{**CONTENT, "answers": {}}], "labels with probabilities"),
         ([{**CONTENT, "answers": {"red": 1.5}}], "labels with probabilities"),
-        ([{**CONTENT, "answers": {"red": float("nan")}}], "labels with probabilities"),
-        ([{**CONTENT, "answers": {"red": "1"}}], "labels with probabilities"),
+        ([{**CONTENT, "answers": {"red": float("nan")}}], "answers 'red' is nan, expected a number"),
+        ([{**CONTENT, "answers": {"red": "1"}}], "answers 'red' is '1', expected a number"),
         ([{**CONTENT, "answers": {"mauve": 0.5}}], "labels of this model"),
         ([CONTENT, {**CONTENT, "answers": {"a\nb" * 99: 0.5}}], "labels of this model"),
     ],
     ids=[
-        "no list", "too many", "no object", "strange field", "missing field", "pattern", "pattern no text",
+        "no list", "too many", "no object", "missing field", "pattern", "pattern no text",
         "seed below", "seed above", "seed true", "seed a float", "too narrow", "absurd side", "absurd area",
         "no answers", "above one", "not a number", "text", "unknown label", "label of two lines",
     ],

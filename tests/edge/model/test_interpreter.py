@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from edge.errors import DependencyError, FloraError, ModelError, UsageError
 from edge.model import interpreter
-from edge.model.interpreter import Border, Interpreter, StrangerInterpreter, default_threads, runtime_version
+from edge.model.interpreter import (
+    Border,
+    ForeignInterpreter,
+    Interpreter,
+    default_threads,
+    runtime_version,
+    softmax,
+)
 from tests.edge.model import strangers, tiny
 
 
@@ -201,7 +208,7 @@ def test_a_model_without_a_map_has_no_evidence() -> None:
     ],
 )
 def test_pixels_cross_the_border_of_a_strangers_model(content: bytes, border: Border, slack: float) -> None:
-    found = StrangerInterpreter(content, "m", border, threads=1)
+    found = ForeignInterpreter(content, "m", border, threads=1)
     rgb = noise()
     rgb[..., 1] //= 2
     assert found(rgb).shape == (3,)
@@ -210,7 +217,7 @@ def test_pixels_cross_the_border_of_a_strangers_model(content: bytes, border: Bo
 
 def test_a_normalisation_may_differ_by_channel() -> None:
     content = strangers.logits(tiny.flatbuffer(dtype="FLOAT32", output="FLOAT32"))
-    found = StrangerInterpreter(content, "m", Border((10.0, 20.0, 30.0), (1.0, 2.0, 5.0)), threads=1)
+    found = ForeignInterpreter(content, "m", Border((10.0, 20.0, 30.0), (1.0, 2.0, 5.0)), threads=1)
     rgb = np.full((tiny.SIZE, tiny.SIZE, 3), (15, 22, 40), np.uint8)
     np.testing.assert_array_equal(found._pixels(rgb)[0, 0], [5, 1, 2])
 
@@ -218,7 +225,7 @@ def test_a_normalisation_may_differ_by_channel() -> None:
 def test_logits_of_a_strangers_model_become_probabilities() -> None:
     content = strangers.logits(tiny.flatbuffer(dtype="FLOAT32", output="FLOAT32"))
     rgb = noise() // 2
-    found = StrangerInterpreter(content, "m", Border(is_logits=True), threads=1)(rgb)
+    found = ForeignInterpreter(content, "m", Border(is_logits=True), threads=1)(rgb)
     np.testing.assert_allclose(found, tiny.expected(rgb, beta=1.0), atol=0.002)
     assert found.sum() == pytest.approx(1)
 
@@ -233,7 +240,7 @@ def test_logits_of_a_strangers_model_become_probabilities() -> None:
 )
 def test_a_strangers_model_with_other_borders_is_refused(content: bytes, message: str) -> None:
     with pytest.raises(ModelError) as caught:
-        StrangerInterpreter(content, "m", Border(), threads=1)
+        ForeignInterpreter(content, "m", Border(), threads=1)
     assert one_line(caught).startswith(f"m: {message}; expected one ")
 
 
@@ -250,7 +257,7 @@ def test_a_strangers_model_with_other_borders_is_refused(content: bytes, message
     ],
 )
 def test_answers_of_a_strangers_model_that_are_no_probabilities_are_refused(content: bytes, border: Border) -> None:
-    found = StrangerInterpreter(content, "m", border, threads=1)
+    found = ForeignInterpreter(content, "m", border, threads=1)
     with pytest.raises(
         ModelError, match=r"^m: its answers are from .+ to .+; expected probabilities, 0 to 1; "
     ) as caught:
@@ -326,3 +333,8 @@ def test_the_old_runtime_is_taken_where_there_is_no_other(monkeypatch: pytest.Mo
     monkeypatch.setattr(interpreter, "import_module", import_module)
     assert runtime_version() == "json"
     assert asked == ["tflite_runtime.interpreter"]
+
+
+def test_softmax_takes_large_numbers() -> None:
+    found = softmax(np.array([[1e4, 1e4 + np.log(3)], [0.0, 0.0]]))
+    np.testing.assert_allclose(found, [[0.25, 0.75], [0.5, 0.5]], rtol=1e-5)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
+import io
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.base import child
+from edge.base.child import Unanswered
 from edge.errors import ModelError, OutputError
 from edge.model import trial
-from edge.model.trial import Limits, vet
+from edge.model.trial import Limits, try_out
 from tests.edge.fakes import one_line
 from tests.edge.model import strangers, tiny
 
 GENEROUS = Limits(timeout_s=60)
-SAYS = "import sys; sys.stdin.buffer.read(); sys.stdout.write({!r})"
-DIES = "import os, resource, signal; resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.kill(os.getpid(), signal.{})"
 CALLED = "a child was started"
 
 
@@ -30,11 +30,22 @@ def remembered(cache: Path) -> list[Path]:
 def refusal(content: bytes, cache: Path, limits: Limits = GENEROUS) -> str:
     """The message of a refusal, which must not be remembered."""
     with pytest.raises(ModelError) as caught:
-        vet(content, "m.tflite", cache=cache, limits=limits)
+        try_out(content, "m.tflite", cache=cache, limits=limits)
     assert remembered(cache) == []
     message = one_line(caught)
     assert message.startswith("m.tflite: ")
     return message.removeprefix("m.tflite: ")
+
+
+def says(patch: pytest.MonkeyPatch, answer: Any) -> None:
+    """The child answers, or ends, like this."""
+
+    def ask(*arguments: object, **options: object) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    patch.setattr(child, "ask", ask)
 
 
 @pytest.fixture
@@ -44,7 +55,7 @@ def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
     def run(*arguments: object, **options: object) -> None:
         raise AssertionError(CALLED)
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(child, "ask", run)
 
 
 @pytest.mark.parametrize(
@@ -58,10 +69,10 @@ def no_child(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_sound_file_passes_and_is_not_tried_again(
     content: bytes, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    vet(content, "m.tflite", cache=tmp_path / "cache", limits=GENEROUS)
+    try_out(content, "m.tflite", cache=tmp_path / "cache", limits=GENEROUS)
     assert len(remembered(tmp_path / "cache")) == 1
     request.getfixturevalue("no_child")
-    vet(content, "other name.tflite", cache=tmp_path / "cache")
+    try_out(content, "other name.tflite", cache=tmp_path / "cache")
 
 
 @pytest.mark.usefixtures("no_child")
@@ -72,7 +83,7 @@ def test_only_a_whole_and_good_verdict_counts(kept: bytes, tmp_path: Path) -> No
     place.parent.mkdir()
     place.write_bytes(kept)
     with pytest.raises(AssertionError, match=CALLED):
-        vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+        try_out(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -83,24 +94,24 @@ def test_only_a_whole_and_good_verdict_counts(kept: bytes, tmp_path: Path) -> No
 def test_a_verdict_of_elsewhere_does_not_count(
     what: str, other: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr(trial, "CHILD", SAYS.format(trial.GOOD))
-    vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+    says(monkeypatch, trial.GOOD)
+    try_out(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
     request.getfixturevalue("no_child")
-    vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+    try_out(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
     monkeypatch.setattr(f"edge.model.trial.{what}", lambda: other)
     with pytest.raises(AssertionError, match=CALLED):
-        vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
+        try_out(tiny.flatbuffer(), "m.tflite", cache=tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_only_means_another_trial(
     tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(trial, "CHILD", SAYS.format(trial.GOOD))
-    vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path / "file")
+    says(monkeypatch, trial.GOOD)
+    try_out(tiny.flatbuffer(), "m.tflite", cache=tmp_path / "file")
     request.getfixturevalue("no_child")
     with pytest.raises(AssertionError, match=CALLED):
-        vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path / "file")
+        try_out(tiny.flatbuffer(), "m.tflite", cache=tmp_path / "file")
 
 
 def test_no_home_for_the_cache_only_means_another_trial(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,8 +119,8 @@ def test_no_home_for_the_cache_only_means_another_trial(monkeypatch: pytest.Monk
         raise OutputError("there is no home folder")
 
     monkeypatch.setattr(trial, "default_cache", no_home)
-    monkeypatch.setattr(trial, "CHILD", SAYS.format(trial.GOOD))
-    vet(tiny.flatbuffer(), "m.tflite")
+    says(monkeypatch, trial.GOOD)
+    try_out(tiny.flatbuffer(), "m.tflite")
 
 
 def test_a_file_that_the_runtime_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
@@ -134,22 +145,21 @@ def test_a_file_whose_offsets_lead_out_of_it_is_not_even_tried(tmp_path: Path) -
 def test_a_file_that_crashes_the_runtime_harms_nobody(
     death: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trial, "CHILD", DIES.format(death))
+    says(monkeypatch, Unanswered("it crashes", -signal.Signals[death]))
     memory = ", or memory ran out" if death in {"SIGABRT", "SIGKILL"} else ""
     assert refusal(tiny.flatbuffer(), tmp_path).startswith(
         f"it crashed the runtime in a trial run ({death}{memory}); get it again"
     )
 
 
-def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "CHILD", "import signal; signal.pause()")
-    assert refusal(tiny.flatbuffer(), tmp_path, Limits(timeout_s=0.05)).startswith(
-        "no answer within 0.05 s in a trial run; "
+def test_a_file_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    assert refusal(tiny.flatbuffer(), tmp_path, Limits(timeout_s=0.01)).startswith(
+        "no answer within 0.01 s in a trial run; "
     )
 
 
 def test_a_file_that_uses_up_its_processor_time_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "CHILD", DIES.format("SIGXCPU"))
+    says(monkeypatch, Unanswered("it crashes", -signal.SIGXCPU))
     assert refusal(tiny.flatbuffer(), tmp_path).startswith("it took too much time in a trial run; ")
 
 
@@ -159,7 +169,7 @@ def test_a_file_that_wants_too_much_memory_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_child_that_fails_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "CHILD", "raise ValueError('a defect')")
+    says(monkeypatch, Unanswered("ValueError: a defect", 1))
     assert refusal(tiny.flatbuffer(), tmp_path).startswith("a trial run of it failed (exit code 1); ")
 
 
@@ -169,16 +179,9 @@ def test_a_child_that_cannot_be_started_is_one_line(tmp_path: Path, monkeypatch:
 
 
 def test_what_a_child_says_is_shown_in_one_plain_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "CHILD", SAYS.format("first\nm.tflite: \x1b[31mred" + "!" * 999))
-    assert refusal(tiny.flatbuffer(), tmp_path).startswith("?[31mred!!!")
+    says(monkeypatch, "m.tflite: first\n\x1b[31mred" + "!" * 999)
+    assert refusal(tiny.flatbuffer(), tmp_path).startswith("first ?[31mred!!!")
     assert len(refusal(tiny.flatbuffer(), tmp_path)) <= trial.LONGEST_VERDICT
-
-
-def test_the_child_takes_nothing_from_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("numpy", "json", "subprocess"):
-        (tmp_path / f"{name}.py").write_text("raise ImportError('taken from the working folder')\n")
-    monkeypatch.chdir(tmp_path)
-    vet(tiny.flatbuffer(), "m.tflite", cache=tmp_path / "cache", limits=GENEROUS)
 
 
 @pytest.mark.parametrize("is_noise", [False, True], ids=["grey", "noise"])
@@ -190,19 +193,10 @@ def test_both_pictures_are_of_the_models_type(dtype: type[Any], is_noise: bool) 
     assert (len(np.unique(pixels)) > 1) == is_noise
 
 
-def test_every_limit_is_set_on_the_child() -> None:
-    """In a process of its own: limits cannot be taken back."""
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        import resource
-
-        trial._confine(7, 64 << 20)
-        limits = [resource.getrlimit(which)[0] for which in (resource.RLIMIT_CPU, resource.RLIMIT_CORE)]
-        is_bounded = resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
-        os.write(writer, repr((*limits, is_bounded)).encode())
-        os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader) as answer:
-        assert answer.read() == "(7, 0, True)"
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+def test_a_trial_is_confined_by_time_for_each_thread_and_by_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(child, "confine", lambda *limits: asked.append(limits))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(tiny.flatbuffer())))
+    monkeypatch.setattr(trial, "default_threads", lambda: 2)
+    assert trial._verdict("m.tflite", "7", str(64 << 20)) == trial.GOOD
+    assert asked == [(14, 64 << 20)]

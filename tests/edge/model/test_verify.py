@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.model.golden import TOLERANCE, GoldenCase, expected, frame
-from edge.model.verify import CAUSES, FAULTS, Answer, Fault, check, likely_cause
+from edge.model.verify import CAUSES, FAULTS, Fault, Predict, check, likely_cause
 from edge.picture.geometry import Picture, model_input
 from tests.edge.model import tiny
 
@@ -30,7 +30,7 @@ def right(frame_bgr: Picture) -> NDArray[np.float32]:
     return model(model_input(frame_bgr, SIZE))
 
 
-def golden(answer: Answer = right, labels: Sequence[str] = LABELS) -> tuple[GoldenCase, ...]:
+def golden(answer: Predict = right, labels: Sequence[str] = LABELS) -> tuple[GoldenCase, ...]:
     """Cases as an exporter with the answers of `answer` writes them."""
     empty = [GoldenCase(*setting, {}) for setting in SETTINGS]
     return tuple(
@@ -39,16 +39,16 @@ def golden(answer: Answer = right, labels: Sequence[str] = LABELS) -> tuple[Gold
     )
 
 
-def device(fault: Fault) -> Answer:
+def device(fault: Fault) -> Predict:
     """A device whose picture path has a fault."""
     return lambda frame_bgr: model(fault.picture(frame_bgr, SIZE))
 
 
-def cause(answer: Answer, invoke: Answer = model, labels: Sequence[str] = LABELS) -> str:
+def cause(answer: Predict, invoke: Predict = model, labels: Sequence[str] = LABELS) -> str:
     return likely_cause(answer, invoke, SIZE, labels, golden(labels=LABELS))
 
 
-def passed(answer: Answer) -> bool:
+def passed(answer: Predict) -> bool:
     return all(verdict.passed for verdict in check(answer, LABELS, golden()))
 
 

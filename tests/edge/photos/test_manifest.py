@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.base.formats import remarks_on
 from edge.errors import FloraError, ModelError, OutputError
 from edge.photos.manifest import SPLITS, Photo, manifest_hash, read_manifest, write_manifest
 
@@ -72,7 +73,7 @@ LINE = f"rose/a.jpg,{'0' * 64},rose,test,24,16\n"
         (HEADER + LINE.replace("0" * 64, "0" * 62), "sha256"),
         (HEADER + LINE.replace("0" * 64, "z" * 64), "not a photo"),
         (HEADER + LINE.replace("24", "wide"), "wide"),
-        (HEADER + LINE.replace("24", "0"), "size 0x16"),
+        (HEADER + LINE.replace("24", "0"), "width 0"),
         (HEADER + LINE.replace("rose/a.jpg", "../a.jpg"), "outside the photo folder"),
         (HEADER + LINE.replace("rose/a.jpg", "/a.jpg"), "outside the photo folder"),
         (HEADER + "\udcff" + LINE, "not UTF-8"),
@@ -87,6 +88,22 @@ def test_a_broken_manifest_gets_one_clear_line(tmp_path: Path, text: str | None,
         read_manifest(path)
     assert expected in one_line(caught.value)
     assert "manifest.csv" in str(caught.value)
+
+
+def test_columns_that_are_not_known_are_kept_and_come_in_any_order(tmp_path: Path) -> None:
+    path = tmp_path / "manifest.csv"
+    path.write_text(f"camera,split,class,sha256,path,height,width\nattic,test,rose,{'0' * 64},a.jpg,16,24\n")
+    found = read_manifest(path)
+    assert found == (Photo("a.jpg", "0" * 64, "rose", "test", 24, 16, others={"camera": "attic"}),)
+    assert remarks_on(path, found) == (f"{path}: holds what this Flora does not know and leaves as it is: camera",)
+    write_manifest(path, (*found, *listed("daisy", 1)))
+    assert path.read_text().splitlines()[0] == HEADER.strip() + ",camera"
+    assert [photo.others for photo in read_manifest(path)] == [{"camera": "attic"}, {"camera": ""}]
+
+
+def test_sizes_may_be_missing(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text(f"path,sha256,class,split\na.jpg,{'0' * 64},rose,test\n")
+    assert read_manifest(tmp_path / "manifest.csv") == (Photo("a.jpg", "0" * 64, "rose", "test", 0, 0),)
 
 
 def test_the_manifest_hash_ignores_names_and_order_but_not_the_split() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
 import cv2
@@ -11,7 +10,7 @@ import pytest
 
 from edge.contract.event import NO_PICTURE, Event
 from edge.drawing.overlay import draw_overlay
-from edge.errors import OutputError, UsageError
+from edge.errors import UsageError
 from edge.sinks.clip import ClipSink
 from tests.edge.fakes import decision, frame
 
@@ -38,24 +37,6 @@ def test_the_clip_holds_every_frame_with_its_overlay(tmp_path: Path) -> None:
     assert [each.name for each in tmp_path.iterdir()] == ["clip.avi"]
 
 
-def test_photos_of_many_sizes_make_one_clip(tmp_path: Path) -> None:
-    sink = ClipSink(tmp_path / "clip.avi", fps=2)
-    for size_wh in ((640, 480), (480, 640), (100, 80)):
-        sink.show(decision(), frame(size_wh=size_wh))
-    sink.close()
-    assert [picture.shape for picture in play(tmp_path / "clip.avi")] == [(480, 640, 3)] * 3
-
-
-def test_the_name_appears_only_when_the_clip_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "clip.avi"
-    path.write_bytes(b"an older clip")
-    sink = ClipSink(path, fps=10)
-    sink.show(decision(), frame())
-    assert path.read_bytes() == b"an older clip"
-    sink.close()
-    assert path.read_bytes()[:4] == b"RIFF"
-
-
 def test_what_happens_besides_leaves_no_frame(tmp_path: Path) -> None:
     sink = ClipSink(tmp_path / "clip.avi", fps=10)
     sink.tell(Event(NO_PICTURE, 1_800_000_000.0, "no picture for 4 s"))
@@ -72,25 +53,3 @@ def test_without_a_frame_nothing_is_left_behind(tmp_path: Path) -> None:
 def test_only_avi_is_offered(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"clip\.mp4: the clip is an MJPEG \.avi"):
         ClipSink(tmp_path / "clip.mp4", fps=10)
-
-
-def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"clip\.avi: cannot be written .No such file or directory."):
-        ClipSink(tmp_path / "missing" / "clip.avi", fps=10)
-
-
-def test_a_disk_that_fills_up_is_one_line_and_leaves_nothing_half_written(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    sink = ClipSink(tmp_path / "clip.avi", fps=10)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
-        for _ in range(20):
-            sink.show(decision(), frame(size_wh=(640, 480)))
-        with pytest.raises(OutputError, match=r"clip\.avi: the clip could not be written whole; free some space"):
-            sink.close()
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list(tmp_path.iterdir()) == []
-    assert capfd.readouterr().err == ""

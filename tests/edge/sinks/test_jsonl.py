@@ -123,7 +123,7 @@ def test_a_disk_that_fills_within_a_line_keeps_only_whole_lines(tmp_path: Path) 
         with pytest.raises(OutputError, match="disk is full"):
             sink.show(decision(number=2), frame())
     assert numbers(path) == [1]
-    sink.show(decision(number=2), frame())  # as the outlet does: the same call again
+    sink.show(decision(number=2), frame())  # as the thread of a sink does: the same call again
     sink.close()
     assert numbers(path) == [1, 2]
 
@@ -412,7 +412,7 @@ DRILL = """
 import resource, sys
 from edge.errors import OutputError
 from edge.sinks.jsonl import JsonLinesFile
-from tests.edge.fakes import decision; from tests.edge.fakes import frame
+from tests.edge.fakes import decision, frame
 sink = JsonLinesFile(sys.argv[1], rotate_mb=float(sys.argv[2]), keep=100)
 refused = 0
 for number in range(300):

@@ -1,4 +1,4 @@
-"""Outlets: no sink holds the loop or another sink, and what could not be delivered is told."""
+"""Threads of sinks: no sink holds the loop or another sink, and what could not be delivered is told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.contract.event import NO_PICTURE, OUTPUT_BACK, OUTPUT_FAILED, SIGHTING
 from edge.contract.frame import Frame
 from edge.contract.sink import ALL, NEWEST
 from edge.errors import OutputError
-from edge.sinks.threads import MOST_EVENTS, Outlets
+from edge.sinks.threads import MOST_EVENTS, SinkThreads
 from tests.edge.fakes import decision, frame
 
 PATIENCE_S = 10.0  # of a test, for another thread
@@ -64,87 +64,89 @@ class FailingSink(HeldSink):
             self.delivered.set()
 
 
-def live(*sinks: HeldSink, on_gone: Callable[[], None] = lambda: None, finish_s: float = PATIENCE_S) -> Outlets:
-    return Outlets(sinks, is_live=True, on_gone=on_gone, wall=lambda: 5.0, retry_s=0.01, finish_s=finish_s)
+def live(*sinks: HeldSink, on_gone: Callable[[], None] = lambda: None, finish_s: float = PATIENCE_S) -> SinkThreads:
+    threads = SinkThreads(on_gone=on_gone, wall=lambda: 5.0, retry_s=0.01, finish_s=finish_s)
+    threads.attach(sinks, in_threads=True)
+    return threads
 
 
 def event(text: str, kind: str = SIGHTING, *, is_update: bool = False) -> Event:
     return Event(kind, 1.0, text, is_update=is_update)
 
 
-def show(outlets: Outlets, *numbers: int) -> None:
+def show(threads: SinkThreads, *numbers: int) -> None:
     for number in numbers:
-        outlets.show(decision(number=number), frame(number))
+        threads.show(decision(number=number), frame(number))
 
 
 def test_a_sink_that_hangs_holds_neither_the_loop_nor_another_sink() -> None:
     hung, well = HeldSink(), HeldSink(name="well")
     well.release.set()
-    outlets = live(hung, well)
-    show(outlets, *range(5))  # returns
+    threads = live(hung, well)
+    show(threads, *range(5))  # returns
     hung.release.set()
-    assert outlets.close() is None
+    assert threads.close() is None
     assert well.got == hung.got == [0, 1, 2, 3, 4]
 
 
 def test_of_decisions_that_wait_for_a_view_only_the_newest_is_kept() -> None:
     view = HeldSink(NEWEST)
-    outlets = live(view)
-    show(outlets, 0)
+    threads = live(view)
+    show(threads, 0)
     assert view.entered.wait(PATIENCE_S)
-    show(outlets, 1, 2, 3)
-    assert outlets.health()["held"].lost == 0  # nothing that anybody asked to keep
+    show(threads, 1, 2, 3)
+    assert threads.health()["held"].lost == 0  # nothing that anybody asked to keep
     view.release.set()
-    outlets.close()
+    threads.close()
     assert view.got == [0, 3]
 
 
 def test_a_full_backlog_loses_its_oldest_and_counts_them() -> None:
     sink = HeldSink(2)
-    outlets = live(sink)
-    show(outlets, 0)
+    threads = live(sink)
+    show(threads, 0)
     assert sink.entered.wait(PATIENCE_S)
-    show(outlets, 1, 2, 3, 4)
-    assert (outlets.health()["held"].lost, outlets.health()["held"].waiting) == (2, 2)
+    show(threads, 1, 2, 3, 4)
+    assert (threads.health()["held"].lost, threads.health()["held"].waiting) == (2, 2)
     sink.release.set()
-    outlets.close()
+    threads.close()
     assert sink.got == [0, 3, 4]
 
 
 def test_decisions_and_events_keep_their_order() -> None:
     sink = HeldSink()
-    outlets = live(sink)
-    show(outlets, 0)
-    outlets.tell(event("roses"))
-    show(outlets, 1)
+    threads = live(sink)
+    show(threads, 0)
+    threads.tell(event("roses"))
+    show(threads, 1)
     sink.release.set()
-    outlets.close()
+    threads.close()
     assert sink.got == [0, "roses", 1]
 
 
 def test_of_updates_of_an_event_only_the_newest_waits() -> None:
     sink = HeldSink()
-    outlets = live(sink)
-    show(outlets, 0)
+    threads = live(sink)
+    show(threads, 0)
     assert sink.entered.wait(PATIENCE_S)
-    outlets.tell(event("no picture", NO_PICTURE))
+    threads.tell(event("no picture", NO_PICTURE))
     for seconds in range(1, 4):
-        outlets.tell(event(f"{seconds} s", NO_PICTURE, is_update=True))
+        threads.tell(event(f"{seconds} s", NO_PICTURE, is_update=True))
     sink.release.set()
-    outlets.close()
+    threads.close()
     assert sink.got == [0, "no picture", "3 s"]
 
 
 def test_events_are_bounded_too() -> None:
     sink = HeldSink()
-    outlets = live(sink)
-    show(outlets, 0)
+    threads = live(sink)
+    show(threads, 0)
     assert sink.entered.wait(PATIENCE_S)
     for number in range(MOST_EVENTS + 3):
-        outlets.tell(event(str(number)))
-    assert (outlets.health()["held"].lost, outlets.health()["held"].waiting) == (3, MOST_EVENTS)
+        threads.tell(event(str(number)))
+    assert (threads.health()["held"].lost, threads.health()["held"].waiting) == (3, MOST_EVENTS)
     sink.release.set()
-    outlets.close()
+    threads.close()
     assert sink.got[1] == "3"
 
 
@@ -152,19 +154,19 @@ def test_events_are_bounded_too() -> None:
 def test_pictures_wait_only_for_who_needs_them(needs_picture: bool, shape: tuple[int, ...]) -> None:
     sink = HeldSink(needs_picture=needs_picture)
     sink.release.set()
-    outlets = live(sink)
-    show(outlets, 0)
-    outlets.close()
+    threads = live(sink)
+    show(threads, 0)
+    threads.close()
     assert sink.pictures == [shape]
 
 
 def test_all_calls_to_a_sink_come_from_one_thread() -> None:
     sink = HeldSink()
     sink.release.set()
-    outlets = live(sink)
-    show(outlets, 0, 1)
-    outlets.tell(event("roses"))
-    outlets.close()
+    threads = live(sink)
+    show(threads, 0, 1)
+    threads.tell(event("roses"))
+    threads.close()
     assert len(sink.threads) == 1
     assert threading.get_ident() not in sink.threads
 
@@ -177,10 +179,10 @@ def test_all_calls_to_a_sink_come_from_one_thread() -> None:
 def test_a_sink_that_fails_gets_the_same_item_again_and_the_others_hear_of_it(failure: Exception, reason: str) -> None:
     failing, log = FailingSink(failure, failure), HeldSink(name="log")
     log.release.set()
-    outlets = live(failing, log)
-    show(outlets, 0, 1)
+    threads = live(failing, log)
+    show(threads, 0, 1)
     assert failing.delivered.wait(PATIENCE_S)
-    assert outlets.close() is None
+    assert threads.close() is None
     assert failing.got == [0, 1]
     told = [text for text in log.got if isinstance(text, str)]
     assert len(told) == 2  # once that it fails, once that it works again
@@ -199,27 +201,27 @@ def test_what_the_others_hear_names_the_output() -> None:
             kinds.append((event.kind, event.data.get("output")))
 
     failing = FailingSink(OutputError("full"))
-    outlets = live(failing, Listener(name="log"))
-    show(outlets, 0, 1)
+    threads = live(failing, Listener(name="log"))
+    show(threads, 0, 1)
     assert failing.delivered.wait(PATIENCE_S)
-    outlets.close()
+    threads.close()
     assert kinds == [(OUTPUT_FAILED, "failing"), (OUTPUT_BACK, "failing")]
 
 
 def test_a_sink_that_fails_to_the_end_is_an_error_that_says_what_is_lost() -> None:
     failing = FailingSink(*[OutputError("answers.jsonl: the disk is full")] * 1000)
-    outlets = live(failing)
-    show(outlets, 0, 1, 2)
-    error = outlets.close()
+    threads = live(failing)
+    show(threads, 0, 1, 2)
+    error = threads.close()
     assert str(error) == "answers.jsonl: the disk is full; 3 items for failing are lost"
 
 
 def test_a_sink_that_never_returns_is_left_behind() -> None:
     hung = HeldSink()
-    outlets = live(hung, finish_s=0.05)
-    show(outlets, 0, 1)
+    threads = live(hung, finish_s=0.05)
+    show(threads, 0, 1)
     assert hung.entered.wait(PATIENCE_S)
-    error = outlets.close()
+    error = threads.close()
     hung.release.set()
     assert str(error) == "held: did not finish within 0.05 s; 1 items are lost"
 
@@ -227,31 +229,32 @@ def test_a_sink_that_never_returns_is_left_behind() -> None:
 def test_a_reader_that_has_gone_ends_the_run_and_is_no_error() -> None:
     gone = threading.Event()
     sink = FailingSink(BrokenPipeError())
-    outlets = live(sink, on_gone=gone.set)
-    show(outlets, 0)
+    threads = live(sink, on_gone=gone.set)
+    show(threads, 0)
     assert gone.wait(PATIENCE_S)
-    show(outlets, 1)
-    assert outlets.close() is None
+    show(threads, 1)
+    assert threads.close() is None
     assert sink.got == []
 
 
 def test_a_defect_of_a_sink_ends_the_run_and_keeps_its_traceback() -> None:
     gone = threading.Event()
-    outlets = live(FailingSink(ZeroDivisionError("ours")), on_gone=gone.set)
-    show(outlets, 0)
+    threads = live(FailingSink(ZeroDivisionError("ours")), on_gone=gone.set)
+    show(threads, 0)
     assert gone.wait(PATIENCE_S)
     with pytest.raises(ZeroDivisionError, match="ours"):
-        outlets.close()
+        threads.close()
 
 
 def test_from_files_sinks_are_called_at_once_and_their_failures_raise() -> None:
     sink = FailingSink(OutputError("full"))
-    outlets = Outlets([sink], is_live=False, on_gone=lambda: None)
+    threads = SinkThreads(on_gone=lambda: None)
+    threads.attach([sink], in_threads=False)
     with pytest.raises(OutputError, match="full"):
-        show(outlets, 0)
-    show(outlets, 1)
-    outlets.tell(event("roses"))
+        show(threads, 0)
+    show(threads, 1)
+    threads.tell(event("roses"))
     assert sink.got == [1, "roses"]
-    assert outlets.health() == {}
-    assert outlets.close() is None
+    assert threads.health() == {}
+    assert threads.close() is None
     assert sink.threads == {threading.get_ident()}

@@ -18,7 +18,6 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.contract.event import NO_PICTURE, Event
-from edge.contract.result import Result
 from edge.drawing.overlay import AMBER, GREEN, draw_overlay
 from edge.errors import OutputError
 from edge.picture.geometry import Picture, read_photo
@@ -31,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SHOW_THREE_FRAMES = """
 import threading
 from edge.sinks.window import WindowSink
-from tests.edge.fakes import decision; from tests.edge.fakes import frame
+from tests.edge.fakes import decision, frame
 stop = threading.Event()
 sink = WindowSink()
 def loop():
@@ -110,9 +109,9 @@ class Look:
         return self.gui.shown
 
     def show(self, number: int = 0, evidence: NDArray[np.float32] | None = None) -> None:
-        answered = decision(number=number)
-        answer = Result(answered.result.labels, answered.probabilities, 0.5, 3.0, evidence=evidence)
-        self.sink.show(replace(answered, result=answer), frame(number, size_wh=(640, 480)))
+        plain = decision(number=number)
+        shown = replace(plain, result=replace(plain.result, evidence=evidence))
+        self.sink.show(shown, frame(number, size_wh=(640, 480)))
 
     def lose(self) -> None:
         self.sink.tell(Event(NO_PICTURE, 1_800_000_000.0, "camera 0: no picture for 4 s"))

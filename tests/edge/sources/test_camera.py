@@ -14,6 +14,7 @@ from edge.sources import camera
 from edge.sources.camera import (
     MJPG,
     CameraInfo,
+    CameraOptions,
     _why_no_camera,
     camera_number,
     cameras,
@@ -23,6 +24,7 @@ from edge.sources.camera import (
 )
 from edge.sources.opening import open_source
 from edge.sources.v4l2 import Device, Mode
+from edge.sources.watchdog import Patience
 from tests.edge.fakes import one_line
 
 WIDTH, HEIGHT, FPS, FORMAT = (
@@ -97,7 +99,7 @@ def test_a_camera_is_asked_for_format_size_and_rate_in_this_order(
 
 def test_what_a_camera_gives_instead_is_a_warning(plug: Plug) -> None:
     plug(0, has={WIDTH: 1280, HEIGHT: 960, FPS: 15})
-    source = open_source("0", size_wh=(1920, 1080), fps=30, give_up_after_s=60)
+    source = open_source("0", CameraOptions((1920, 1080), fps=30), Patience(give_up_after_s=60))
     source.close()
     assert list(source.warnings) == [
         "asked for 1920x1080, the camera gives 1280x960; its modes are listed by: flora doctor",
@@ -127,7 +129,7 @@ def test_a_missing_camera_is_told_from_a_busy_one(tmp_path: Path) -> None:
 
 def test_a_camera_that_is_not_there_yet_is_waited_for_when_asked_to(plug: Plug) -> None:
     plug()
-    source = open_source("0", give_up_after_s=60)
+    source = open_source("0", Patience(give_up_after_s=60))
     source.close()
     assert (source.is_live, source.reopened) == (True, 0)
 
@@ -194,7 +196,7 @@ def test_the_cameras_are_listed_with_their_modes_and_troubles(tmp_path: Path) ->
     assert cameras(tmp_path, describe) == [
         CameraInfo("0", str(tmp_path / "dev/video0"), "Busy", "Permission denied"),
         CameraInfo("2", str(tmp_path / "dev/video2"), "HD Webcam", None, modes),
-        CameraInfo("10", str(tmp_path / "dev/video10"), "Garden cam", None, modes),
+        CameraInfo("10", str(tmp_path / "dev/video10"), "Garden? cam", None, modes),
     ]
 
 

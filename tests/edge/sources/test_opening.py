@@ -1,85 +1,29 @@
-"""Every kind of source: what it delivers, and the one line it says when it cannot."""
+"""What a person names as a source, and the one line for what is none."""
 
 from __future__ import annotations
 
+import json
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import pytest
 
+from edge.base.options import option
+from edge.contract.frame import Frame, Source
 from edge.errors import SourceError, UsageError
 from edge.picture.video import quieten_opencv
-from edge.sources.opening import open_source
-from tests.edge.fakes import one_line, picture, read_all, write_clip
+from edge.sources.asked import Asked
+from edge.sources.camera import CameraOptions
+from edge.sources.opening import SOURCES, SourceRow, _row_of, open_source
+from tests.edge.conftest import Flora
+from tests.edge.fakes import one_line, read_all, write_clip, write_photo
+from tests.edge.model import tiny
 
 
 @pytest.fixture(autouse=True)
 def _ffmpeg_is_quiet() -> None:
     quieten_opencv()  # FFmpeg reads once how much it may say, and these tests also write with it
-
-
-def write_photo(path: Path, level: int = 100) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(cv2.imencode(".png", picture(level))[1].tobytes())
-    return path
-
-
-# Video files
-
-
-def test_a_video_is_read_frame_by_frame(tmp_path: Path) -> None:
-    source = open_source(str(write_clip(tmp_path / "clip.avi", [10, 20, 30, 40])))
-    frames = read_all(source)
-    assert [int(frame.image_bgr[0, 0, 0]) for frame in frames] == [10, 20, 30, 40]
-    assert [frame.number for frame in frames] == [0, 1, 2, 3]
-    assert not source.is_live
-    assert source.dropped == 0
-    assert source.read() is None
-
-
-def test_a_video_in_real_time_is_live_and_ends(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.avi", list(range(0, 100, 10)))
-    source = open_source(str(path), realtime=True, sleep=lambda seconds: None)
-    frames = read_all(source)
-    assert source.is_live
-    assert frames[-1].number == 9
-    assert len(frames) + source.dropped == 10
-
-
-@pytest.mark.parametrize("name", ["clip.mp4", "clip.avi", "clip.mkv", "noname"])
-def test_a_text_file_is_no_video(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / name).write_text("this is not a video\n" * 100)
-    with pytest.raises(SourceError, match="not a readable video") as caught:
-        open_source(str(tmp_path / name))
-    one_line(caught)
-    assert capfd.readouterr().err == ""
-
-
-def test_a_video_without_a_frame_is_one_line(tmp_path: Path) -> None:
-    path = write_clip(tmp_path / "clip.avi", [])
-    with pytest.raises(SourceError, match="readable") as caught:
-        open_source(str(path)).read()
-    one_line(caught)
-
-
-# Photos
-
-
-def test_a_picture_is_one_frame(tmp_path: Path) -> None:
-    frames = read_all(open_source(str(write_photo(tmp_path / "rose.png", 77))))
-    assert [(frame.name, frame.number, int(frame.image_bgr[0, 0, 0])) for frame in frames] == [("rose.png", 0, 77)]
-
-
-def test_a_folder_is_read_in_order_with_its_subfolders(tmp_path: Path) -> None:
-    for name in ("b/2.png", "a/1.PNG", "c.png"):
-        write_photo(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no photo")
-    (tmp_path / "d.png").mkdir()
-    source = open_source(str(tmp_path))
-    frames = read_all(source)
-    assert [frame.name for frame in frames] == ["a/1.PNG", "b/2.png", "c.png"]
-    assert not source.warnings
-    assert [frame.number for frame in frames] == [0, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -105,38 +49,11 @@ def test_a_file_whose_name_has_a_wildcard_is_that_file(tmp_path: Path) -> None:
     assert len(read_all(open_source(str(tmp_path / "rose [1].png")))) == 1
 
 
-def test_an_unreadable_photo_is_left_out_with_a_warning(tmp_path: Path) -> None:
-    write_photo(tmp_path / "1.png")
-    (tmp_path / "2.jpg").write_text("no photo")
-    (tmp_path / "3.jpg").touch()
-    write_photo(tmp_path / "4.png")
-    source = open_source(str(tmp_path))
-    assert [(frame.name, frame.number) for frame in read_all(source)] == [("1.png", 0), ("4.png", 1)]
-    assert [Path(warning.partition(":")[0]).name for warning in source.warnings] == ["2.jpg", "3.jpg"]
-
-
-def test_a_folder_of_unreadable_photos_is_one_line(tmp_path: Path) -> None:
-    for name in ("1.jpg", "2.jpg"):
-        (tmp_path / name).write_text("no photo")
-    with pytest.raises(
-        SourceError, match=r"none of its 2 photos can be read; the first: .*1\.jpg: not a read"
-    ) as caught:
-        read_all(open_source(str(tmp_path)))
-    one_line(caught)
-
-
-def test_an_image_that_is_none_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "rose.jpg").write_text("no photo")
-    with pytest.raises(SourceError, match=r"rose\.jpg: not a readable picture; expected JPEG") as caught:
-        open_source(str(tmp_path / "rose.jpg")).read()
-    one_line(caught)
-
-
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
         ("", "no source was named; expected a camera number"),
-        ("missing.mp4", "no such file or folder: missing.mp4; expected a camera number, a video"),
+        ("missing.mp4", "no such file or folder: missing.mp4; expected a camera number, picamera, a video"),
         ("-1", "no such file or folder: -1"),
         (".", "no photo in this folder or below"),
         ("*.jpg", r"\*.jpg: matches no photo; expected a pattern such as"),
@@ -156,12 +73,12 @@ def test_what_is_not_there_is_one_line(
 
 def test_only_a_camera_or_the_pattern_can_be_given_a_size(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has its own size; only a camera or the test pattern can be given one"):
-        open_source(str(write_photo(tmp_path / "1.png")), size_wh=(640, 480))
+        open_source(str(write_photo(tmp_path / "1.png")), CameraOptions((640, 480)))
 
 
 def test_only_a_camera_can_be_given_a_rate() -> None:
     with pytest.raises(UsageError, match="test has its own rate; only a camera can be given one; see --max-fps"):
-        open_source("test", fps=10)
+        open_source("test", CameraOptions(fps=10))
 
 
 def test_a_file_whose_name_looks_like_a_protocol_is_that_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,3 +92,66 @@ def test_a_name_with_control_characters_is_one_printable_line(spec: str) -> None
     with pytest.raises(SourceError) as caught:
         open_source(spec)
     assert one_line(caught).isprintable()
+
+
+@pytest.mark.parametrize("spec", ["~nobody-of-that-name/x.jpg", "~nobody-of-that-name/*.jpg"])
+def test_the_home_of_nobody_is_no_such_file(spec: str) -> None:
+    with pytest.raises(SourceError, match="no such file or folder: ~nobody"):
+        open_source(spec)
+
+
+# Which kind a name means
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("test", "test"), ("0", "camera number"), ("picamera", "picamera"), ("*", "folder")]
+)
+def test_a_name_that_means_another_kind_is_no_folder_unless_it_says_so(
+    name: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    rows = [_row_of(name), _row_of(f"./{name}")]
+    assert [row and row.help for row in rows] == [kind, "folder"]
+
+
+# One more kind
+
+
+@dataclass(frozen=True)
+class CardsOptions:
+    cards_colour: str = option("red", "of each card", metavar="COLOUR")
+
+
+@dataclass
+class CardsSource:
+    """So many cards of one colour, one after another."""
+
+    colour: str
+    left: int
+    name = "cards"
+    is_live = False
+    dropped = reopened = 0
+    warnings = ()
+
+    def read(self, stop: threading.Event | None = None) -> Frame | None:
+        self.left -= 1
+        return Frame(tiny.plain(self.colour, (64, 48)), 0, 0.0, self.name) if self.left >= 0 else None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def cards_source(spec: str, asked: Asked) -> Source:
+    return CardsSource(asked.of(CardsOptions).cards_colour, int(spec.partition(":")[2]))
+
+
+def test_a_new_kind_of_source_is_one_row(flora: Flora, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    row = SourceRow("cards", "cards:N", lambda spec: spec.startswith("cards:"), cards_source, (CardsOptions,))
+    monkeypatch.setattr("edge.sources.opening.SOURCES", (*SOURCES, row))
+    text = " ".join(flora("run", "--help").out.split())
+    assert "stream address, test, or cards" in text
+    assert "--cards-colour COLOUR of each card (default: red)" in text
+    found = flora("run", model, "--source", "cards:3", "--cards-colour", "green", "--json")
+    assert [json.loads(line)["label"] for line in found.out.splitlines()] == ["green"] * 3
+    assert flora("run", model, "--source", "kards").error.endswith(", test, or cards:N")

@@ -12,8 +12,10 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.errors import DependencyError, SourceError, UsageError
+from edge.sources.camera import CameraOptions
 from edge.sources.opening import open_source
 from edge.sources.picamera import PicameraCapture, picameras
+from edge.sources.watchdog import Patience
 from tests.edge.fakes import one_line
 
 BLUE_IN_MEMORY = (255, 0, 0)
@@ -109,7 +111,7 @@ def test_pictures_are_bgr_as_they_lie_in_memory(pi: type[FakePicamera2]) -> None
 
 def test_size_and_rate_are_asked_for(pi: type[FakePicamera2]) -> None:
     pi.given_wh = (1280, 720)
-    source = open_source("picamera:1", size_wh=(1280, 720), fps=25)
+    source = open_source("picamera:1", CameraOptions((1280, 720), fps=25))
     source.close()
     assert pi.made[0].number == 1
     assert pi.made[0].configuration["main"]["size"] == (1280, 720)
@@ -118,7 +120,7 @@ def test_size_and_rate_are_asked_for(pi: type[FakePicamera2]) -> None:
 
 
 def test_another_size_than_asked_for_is_a_warning(pi: type[FakePicamera2]) -> None:
-    source = open_source("picamera", size_wh=(100, 100))
+    source = open_source("picamera", CameraOptions((100, 100)))
     source.close()
     assert list(source.warnings) == [
         "asked for 100x100, the camera gives 64x48; its modes are listed by: flora doctor",
@@ -176,7 +178,7 @@ def test_without_picamera2_it_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "picamera2", None)
     with pytest.raises(DependencyError) as caught:
-        open_source("picamera", give_up_after_s=give_up_after_s)
+        open_source("picamera", Patience(give_up_after_s=give_up_after_s))
     message = one_line(caught)
     assert "install it with: apt install python3-picamera2" in message
     assert "--system-site-packages" in message
@@ -211,4 +213,4 @@ def test_what_only_looks_like_one_is_no_such_file(spec: str) -> None:
 )
 def test_impossible_sizes_and_rates_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        open_source("picamera", **options)
+        open_source("picamera", CameraOptions(**options))

@@ -1,4 +1,7 @@
-"""Streams over HTTP and RTSP, from servers in this process; test_drill_streams.py has those that misbehave."""
+"""Streams over HTTP and RTSP: from servers in this process, and without the frames that came before they were open.
+
+test_drill_streams.py has servers that misbehave.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.contract.event import Event
 from edge.contract.frame import Source
 from edge.errors import SourceError
 from edge.picture.video import quieten_opencv
 from edge.sources.opening import open_source
-from tests.edge.fakes import one_line, picture, read_all, write_clip
+from edge.sources.stream import FreshCapture, open_stream
+from edge.sources.watchdog import Patience
+from tests.edge.fakes import FakeClock, one_line, picture, read_all, write_clip
 
 
 @pytest.fixture(autouse=True)
@@ -114,7 +121,7 @@ def read_to_failure(source: Source) -> tuple[list[int], str]:
 
 def test_an_http_mjpeg_stream_is_live_and_its_end_is_one_line(serve: Callable[..., MjpegServer]) -> None:
     server = serve(list(range(0, 200, 2)), hold=False)
-    source = open_source(server.address, stall_s=5, give_up_after_s=0.1)
+    source = open_source(server.address, Patience(stall_s=5, give_up_after_s=0.1))
     levels, message = read_to_failure(source)
     assert re.fullmatch(
         r"http://.*/stream\.mjpg: no picture for \d s, given up as asked; reason: ended after \d+ frames", message
@@ -125,14 +132,14 @@ def test_an_http_mjpeg_stream_is_live_and_its_end_is_one_line(serve: Callable[..
 
 def test_the_last_picture_of_a_stream_gets_through(serve: Callable[..., MjpegServer]) -> None:
     server = serve([*range(0, 100, 2), 200, 200], hold=False)
-    source = open_source(server.address, stall_s=5, give_up_after_s=0.1)
+    source = open_source(server.address, Patience(stall_s=5, give_up_after_s=0.1))
     levels, _ = read_to_failure(source)
     assert levels[-1] == pytest.approx(200, abs=3)
 
 
 def test_a_stream_that_stalls_is_one_line(serve: Callable[..., MjpegServer]) -> None:
     server = serve([50] * 100, hold=True)
-    source = open_source(server.address, stall_s=0.3, give_up_after_s=0.3)
+    source = open_source(server.address, Patience(stall_s=0.3, give_up_after_s=0.3))
     _, message = read_to_failure(source)
     server.done.set()
     assert re.fullmatch(r"http://.*/stream\.mjpg: no picture for 0 s, given up as asked; reason: .*", message)
@@ -145,7 +152,7 @@ def test_a_server_that_never_answers_is_one_line(
     with pytest.raises(
         SourceError, match=r"could not open .*: no video stream within 0\.3 s; check the address"
     ) as caught:
-        open_source(server.address, stall_s=0.3)
+        open_source(server.address, Patience(stall_s=0.3))
     one_line(caught)
     assert capfd.readouterr().err == ""
 
@@ -160,7 +167,8 @@ def test_a_stream_that_is_not_there_hides_the_password(scheme: str, capfd: pytes
 
 def test_no_event_shows_the_password() -> None:
     events: list[Event] = []
-    source = open_source("http://me:secret@127.0.0.1:9/x?token=secret", give_up_after_s=0.2, tell=events.append)
+    address, patience = "http://me:secret@127.0.0.1:9/x?token=secret", Patience(give_up_after_s=0.2)
+    source = open_source(address, patience, tell=events.append)
     with pytest.raises(SourceError) as caught:
         source.read()
     assert events
@@ -210,7 +218,7 @@ def test_a_server_cannot_make_a_file_of_this_machine_be_read(
         serving(Handler) as address,
         pytest.raises(SourceError, match=r"could not open http://.*|ended after 0 frames|holds no readable frame"),
     ):
-        open_source(f"{address}/x.m3u8", stall_s=2).read()
+        open_source(f"{address}/x.m3u8", Patience(stall_s=2)).read()
     assert capfd.readouterr().err == ""
 
 
@@ -230,3 +238,136 @@ def test_a_file_on_a_server_is_read_frame_by_frame(tmp_path: Path) -> None:
     with serving(Handler) as address:
         levels = [int(frame.image_bgr[0, 0, 0]) for frame in read_all(open_source(f"{address}/clip.avi"))]
     assert levels == list(range(40))
+
+
+class FakeStream:
+    """A cv2.VideoCapture: `waiting` frames come at once, all others 1/25 s after each other."""
+
+    def __init__(self, clock: FakeClock, waiting: int, *, fps: float = 25.0, last: int = 1000) -> None:
+        self.number = -1
+        self._clock, self._waiting, self._fps, self._last = clock, waiting, fps, last
+
+    def let_wait(self, frames: int) -> None:
+        self._waiting = self.number + 1 + frames
+
+    def get(self, what: int) -> float:
+        assert what == cv2.CAP_PROP_FPS
+        return self._fps
+
+    def grab(self) -> bool:
+        self.number += 1
+        self._clock.now += 0.002 if self.number < self._waiting else 0.04
+        return self.number <= self._last
+
+    def retrieve(self) -> tuple[bool, NDArray[np.uint8]]:
+        assert self.number <= self._last
+        return True, picture(self.number % 256)
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+def fresh(stream: FakeStream, clock: FakeClock) -> FreshCapture:
+    return FreshCapture(stream, clock)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 30])
+def test_frames_that_waited_while_the_stream_was_opened_are_passed_over(waiting: int) -> None:
+    clock = FakeClock()
+    stream = FakeStream(clock, waiting)
+    capture = fresh(stream, clock)
+    assert capture.grab()
+    assert stream.number == waiting
+    assert capture.grab()
+    assert stream.number == waiting + 1
+
+
+def test_frames_that_waited_while_this_thread_had_no_turn_are_passed_over() -> None:
+    clock = FakeClock()
+    stream = FakeStream(clock, 0)
+    capture = fresh(stream, clock)
+    for _ in range(10):
+        assert capture.grab()
+    clock.now += 0.8
+    stream.let_wait(20)
+    assert capture.grab()
+    assert stream.number == 9 + 20 + 1  # the first that had not waited
+
+
+def test_a_stream_that_is_always_behind_is_still_looked_at() -> None:
+    clock = FakeClock()
+    stream = FakeStream(clock, 2000, last=10**6)
+    capture = fresh(stream, clock)
+    assert capture.grab()
+    first_s, before = clock.now - 100, clock.now
+    assert capture.grab()
+    assert first_s < 2.1
+    assert clock.now - before < 0.3
+
+
+def test_a_stream_that_comes_as_fast_as_it_is_read_is_not_passed_over() -> None:
+    clock = FakeClock()
+    stream = FakeStream(clock, 10**6, last=10**6)
+    capture = fresh(stream, clock)
+    for _ in range(200):
+        assert capture.grab()
+    before = stream.number
+    assert capture.grab()
+    assert stream.number == before + 1
+
+
+@pytest.mark.parametrize("fps", [0.0, float("nan"), 90_000.0, -1.0])
+def test_a_rate_that_is_none_is_no_matter(fps: float) -> None:
+    clock = FakeClock()
+    stream = FakeStream(clock, 10, fps=fps)
+    assert fresh(stream, clock).grab()
+    assert stream.number == 10
+
+
+def test_of_a_stream_that_ends_meanwhile_the_last_frame_comes() -> None:
+    clock = FakeClock()
+    capture = fresh(FakeStream(clock, 30, last=3), clock)
+    assert capture.grab()
+    assert capture.retrieve()[1][0, 0, 0] == 3
+    assert not capture.grab()
+
+
+def test_a_frame_that_is_not_passed_over_is_the_one_that_was_grabbed() -> None:
+    clock = FakeClock()
+    capture = fresh(FakeStream(clock, 5), clock)
+    assert capture.grab()
+    assert capture.retrieve()[1][0, 0, 0] == 5
+
+
+@pytest.mark.parametrize(
+    ("size_wh", "threads"), [((1280, 720), [1]), ((1920, 1080), [1, None])], ids=["small", "large: again with all"]
+)
+def test_only_large_streams_are_decoded_by_many_threads(
+    monkeypatch: pytest.MonkeyPatch, size_wh: tuple[int, int], threads: list[int | None]
+) -> None:
+    asked: list[dict[int, int]] = []
+
+    class Capture:
+        def __init__(self, address: str, backend: int, limits: list[int]) -> None:
+            asked.append(dict(zip(limits[::2], limits[1::2], strict=True)))
+
+        def isOpened(self) -> bool:
+            return True
+
+        def get(self, what: int) -> float:
+            return {cv2.CAP_PROP_FRAME_WIDTH: size_wh[0], cv2.CAP_PROP_FRAME_HEIGHT: size_wh[1]}[what]
+
+        def release(self) -> None:
+            """Nothing is held."""
+
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    open_stream("rtsp://cam/live", 10)
+    assert [limits.get(cv2.CAP_PROP_N_THREADS) for limits in asked] == threads
+    assert {limits[cv2.CAP_PROP_OPEN_TIMEOUT_MSEC] for limits in asked} == {10_000}
+    assert {limits[cv2.CAP_PROP_READ_TIMEOUT_MSEC] for limits in asked} == {11_000}
+
+
+def test_an_address_is_checked_before_anything_is_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", None)
+    with pytest.raises(SourceError, match="file:// is not supported"):
+        open_stream("file:///etc/passwd", 10)

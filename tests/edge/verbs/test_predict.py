@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge.contract.result import Result
 from edge.verbs import predict
 from tests.edge.conftest import Flora
+from tests.edge.fakes import FakeClassifier
 from tests.edge.model import tiny
 
 
@@ -154,7 +155,7 @@ def test_no_model_is_one_line(flora: Flora, photos: Path, tmp_path: Path) -> Non
     assert found.error == f"{tmp_path}/gone.tflite: no such file; expected a .tflite file written by: flora export"
 
 
-class WithMap:
+class WithMap(FakeClassifier):
     """A classifier of greys that finds evidence for "red" at the top left alone."""
 
     labels = tiny.LABELS

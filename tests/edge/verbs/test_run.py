@@ -324,6 +324,19 @@ def test_a_service_is_printed_and_nothing_is_opened(flora: Flora, model: Path, t
     assert not (tmp_path / "a.jsonl").exists()
 
 
+@pytest.mark.parametrize("mode", [0o755, 0o644], ids=["a program", "a module"])
+def test_the_service_calls_what_was_called(
+    mode: int, flora: Flora, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "flora"
+    program.touch(mode)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    found = flora("run", model, "--source", "7", "--print-service")
+    (command,) = [line for line in found.out.splitlines() if line.startswith("ExecStart=")]
+    called = str(program) if mode == 0o755 else f"{sys.executable} -m edge.cli"
+    assert command == f"ExecStart={called} run {model} --source 7"
+
+
 def test_a_new_model_file_takes_over_while_it_runs(tmp_path: Path) -> None:
     model = tiny.write_model(tmp_path / "colours.tflite")
     command: list[str | Path] = [sys.executable, "-m", "edge.cli", "run", model, "--source", "test", "--json"]

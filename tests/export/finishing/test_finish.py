@@ -8,9 +8,10 @@ import pytest
 from edge.model.interpreter import Interpreter
 from edge.model.verify import check
 from edge.picture.geometry import model_input
-from export.finishing.finish import Finished, answers, finish
+from export.finishing.finish import Finished, finish
 from export.finishing.temperature import fit
 from export.graph import edit
+from export.graph.asking import answers
 from export.graph.metadata import About
 from export.opening.finished_run import Views
 from tests.export import colours
@@ -47,7 +48,7 @@ def test_no_answer_changes(finished: Finished, flatbuffers: dict[str, bytes], va
 def test_the_temperature_in_the_file_is_the_one_fitted_to_its_own_logits(
     finished: Finished, validation: Views
 ) -> None:  # fmt: skip
-    assert edit.temperature_of(finished.flatbuffer) == pytest.approx(finished.temperature, rel=1e-5)
+    assert colours.temperature_of(finished.flatbuffer) == pytest.approx(finished.temperature, rel=1e-5)
     logits = answers(edit.logits(finished.flatbuffer), validation.pictures)
     assert fit(logits, validation.truth) == pytest.approx(finished.temperature, rel=1e-3)
     assert finished.components == 4  # a quarter of 16 features

@@ -155,7 +155,7 @@ def test_disk_that_is_full_half_way_leaves_the_old_file(place: Path, flatbuffer:
     assert_untouched(place)
 
 
-@pytest.mark.parametrize("step", ["export.finishing.package.os.fsync", "pathlib.Path.replace"])
+@pytest.mark.parametrize("step", ["os.fsync", "pathlib.Path.replace"])
 def test_failure_at_the_last_moment_leaves_the_old_file(
     step: str, place: Path, flatbuffer: bytes, card: ModelCard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -138,7 +138,7 @@ def test_a_temperature_divides_the_logits(variant: str, temperature: float, flat
     logits = answers(edit.logits(flatbuffers[variant]))
     warmer = edit.set_temperature(flatbuffers[variant], temperature)
     np.testing.assert_allclose(answers(warmer), expected(logits / temperature, variant), atol=ROUNDING)
-    assert edit.temperature_of(warmer) == pytest.approx(temperature)
+    assert colours.temperature_of(warmer) == pytest.approx(temperature)
 
 
 def test_a_second_temperature_takes_the_place_of_the_first(flatbuffers: dict[str, bytes]) -> None:
@@ -226,7 +226,7 @@ def test_an_impossible_temperature_is_refused(temperature: float) -> None:
 )
 def test_what_is_no_model_is_one_line(content: bytes) -> None:
     with pytest.raises(ModelError, match="not a TFLite model that can be edited") as refusal:
-        edit.temperature_of(content)
+        edit.logits(content)
     assert "\n" not in str(refusal.value)
 
 

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from edge.errors import ModelError
 from edge.model.interpreter import Interpreter
-from export.finishing.finish import answers
 from export.graph import edit
+from export.graph.asking import answers
 from export.graph.metadata import About
 from export.graph.residual import FLOOR, Subspace, divide_by_residual, features_of, has_features, subspace
 from export.quantising import convert
@@ -100,7 +100,7 @@ def test_evidence_and_temperature_are_still_found(flatbuffers: dict[str, bytes],
     usual = subspace(answers(features_of(flatbuffers["int8"]), views))
     assert usual is not None
     flatbuffer = edit.set_temperature(divide_by_residual(flatbuffers["int8"], usual), 0.5)
-    assert edit.temperature_of(flatbuffer) == pytest.approx(0.5)
+    assert colours.temperature_of(flatbuffer) == pytest.approx(0.5)
     about = About("m", "a test", "1", "nobody", "CC0")
     finished = Interpreter(edit.finish(flatbuffer, colours.LABELS, about, has_evidence=True), "m")
     finished(views[0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -18,35 +19,47 @@ from training.network.backbone import training_model
 from training.network.keras import keras, tf
 
 layers = keras.layers
-OWN = {"tutorial", "nested", "rescaled", "standardised"}  # whose head becomes ours
+OWN = ("tutorial", "nested", "rescaled", "standardised")  # whose head becomes ours
+Of = Callable[[str], Any]  # by the name of a kind of network
+
+
+@pytest.fixture(scope="module")
+def theirs(model: Any) -> Of:
+    """A network as others build it. Not to be changed."""
+    return functools.cache(lambda kind: elsewhere.KINDS[kind][0](model))
+
+
+@pytest.fixture(scope="module")
+def rebuilt(theirs: Of) -> Of:
+    """The same, rebuilt. Not to be changed."""
+    return functools.cache(lambda kind: rebuild(theirs(kind), elsewhere.KINDS[kind][1]))
 
 
 @pytest.mark.parametrize("kind", elsewhere.KINDS)
-def test_a_rebuilt_network_takes_pixels_from_minus_one_to_one_and_answers_alike(kind: str, model: Any) -> None:
-    build, pixels = elsewhere.KINDS[kind]
-    network, views = build(model), colours.pictures(range(300, 304))[0]
-    scores = network(as_expected(views, pixels), training=False)
+def test_a_rebuilt_network_takes_pixels_from_minus_one_to_one_and_answers_alike(
+    kind: str, theirs: Of, rebuilt: Of
+) -> None:
+    pixels, views = elsewhere.KINDS[kind][1], colours.pictures(range(300, 304))[0]
+    scores = theirs(kind)(as_expected(views, pixels), training=False)
     expected = tf.nn.softmax(scores) if kind == "tutorial" else scores
-    found = rebuild(network, pixels).model(as_expected(views, (-1.0, 1.0)), training=False)
+    found = rebuilt(kind).model(as_expected(views, (-1.0, 1.0)), training=False)
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", elsewhere.KINDS)
-def test_a_rebuilt_network_is_flat_and_holds_nothing_of_training_alone(kind: str, model: Any) -> None:
-    build, pixels = elsewhere.KINDS[kind]
-    made = [type(layer).__name__ for layer in rebuild(build(model), pixels).model.layers]
+def test_a_rebuilt_network_is_flat_and_holds_nothing_of_training_alone(kind: str, rebuilt: Of) -> None:
+    made = [type(layer).__name__ for layer in rebuilt(kind).model.layers]
     assert {"Functional", "Sequential", "RandomFlip", "RandomRotation", "Dropout", "TFOpLambda"}.isdisjoint(made)
     assert ("DepthwiseConv2D" in made[:2]) is (kind == "standardised")  # the others' scaling comes to nothing
 
 
 @pytest.mark.parametrize("kind", OWN)
-def test_a_linear_head_becomes_ours(kind: str, model: Any) -> None:
-    build, pixels = elsewhere.KINDS[kind]
-    rebuilt = rebuild(build(model), pixels)
-    assert rebuilt.why_fixed == ""
-    assert tuple(layer.name for layer in rebuilt.model.layers[-len(OURS) :]) == OURS
-    assert training_model(rebuilt.model).output_shape == (None, 3)
-    assert slim(rebuilt.model, {"expand": np.arange(16)}).count_params() < rebuilt.model.count_params()
+def test_a_linear_head_becomes_ours(kind: str, rebuilt: Of) -> None:
+    found = rebuilt(kind)
+    assert found.why_fixed == ""
+    assert tuple(layer.name for layer in found.model.layers[-len(OURS) :]) == OURS
+    assert training_model(found.model).output_shape == (None, 3)
+    assert slim(found.model, {"expand": np.arange(16)}).count_params() < found.model.count_params()
 
 
 def scaled(first: Any) -> Any:
@@ -71,35 +84,32 @@ def test_what_is_no_convolution_takes_no_scaling_in() -> None:
     assert rebuild(scaled(layers.MaxPooling2D()), (0.0, 255.0), folds=True).is_scaled
 
 
-def test_a_head_that_is_not_linear_stays(model: Any) -> None:
-    rebuilt = rebuild(elsewhere.hidden(model), (-1.0, 1.0))
-    assert rebuilt.why_fixed == "its head is not a linear one on globally averaged features"
-    assert rebuilt.model.layers[-1].name == "classifier"
+def test_a_head_that_is_not_linear_stays(rebuilt: Of) -> None:
+    found = rebuilt("hidden")
+    assert found.why_fixed == "its head is not a linear one on globally averaged features"
+    assert found.model.layers[-1].name == "classifier"
 
 
 @pytest.mark.parametrize(("kind", "rate"), [("tutorial", 0.3), ("nested", 0.0)])
-def test_dropout_of_the_head_is_kept(kind: str, rate: float, model: Any) -> None:
-    build, pixels = elsewhere.KINDS[kind]
-    assert rebuild(build(model), pixels).model.get_layer("dropout").rate == rate
+def test_dropout_of_the_head_is_kept(kind: str, rate: float, rebuilt: Of) -> None:
+    assert rebuilt(kind).model.get_layer("dropout").rate == rate
 
 
-def test_an_added_softmax_is_told_and_no_other(model: Any) -> None:
-    assert rebuild(elsewhere.tutorial(model), (0.0, 255.0)).remarks == (
-        "tutorial ends in logits: a softmax was added",
-    )  # fmt: skip
+def test_an_added_softmax_is_told_and_no_other(rebuilt: Of, model: Any) -> None:
+    assert rebuilt("tutorial").remarks == ("tutorial ends in logits: a softmax was added",)
     assert rebuild(elsewhere.tutorial(model, "softmax"), (0.0, 255.0)).remarks == ()
 
 
 def test_layers_called_like_ours_give_their_names_up() -> None:
     picture = elsewhere.picture()
     x = layers.GlobalAveragePooling2D(name="probabilities")(layers.Conv2D(4, 3, name="features")(picture))
-    rebuilt = rebuild(keras.Model(picture, layers.Dense(2, "softmax", name="pool")(x)), (-1.0, 1.0)).model
-    assert [layer.name for layer in rebuilt.layers[1:]] == ["features_1", *OURS]
+    found = rebuild(keras.Model(picture, layers.Dense(2, "softmax", name="pool")(x)), (-1.0, 1.0)).model
+    assert [layer.name for layer in found.layers[1:]] == ["features_1", *OURS]
 
 
-def test_half_precision_becomes_whole(model: Any) -> None:
+def test_half_precision_becomes_whole(theirs: Of) -> None:
     half = keras.models.clone_model(
-        elsewhere.hidden(model),
+        theirs("hidden"),
         clone_function=lambda layer: layer.__class__.from_config({**layer.get_config(), "dtype": "mixed_float16"}),
     )
     assert {layer.compute_dtype for layer in rebuild(half, (-1.0, 1.0)).model.layers} == {"float32"}
@@ -195,7 +205,7 @@ def test_what_pruning_does_not_know_is_said(build: Callable[[], Any], why: str) 
     assert rebuild(build(), (-1.0, 1.0)).why_fixed == why
 
 
-def test_a_rebuilding_that_changed_the_answers_would_be_refused(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rebuilding_that_changed_the_answers_would_be_refused(theirs: Of, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(flatten._ARITHMETIC, "math.subtract", lambda value, other: value)
     with pytest.raises(ModelError, match=r"tutorial: rebuilt for export, its probabilities differ by up to 0\.\d+"):
-        rebuild(elsewhere.tutorial(model), (0.0, 255.0))
+        rebuild(theirs("tutorial"), (0.0, 255.0))

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from edge.errors import PhotoError
 from edge.photos.manifest import read_manifest, write_manifest
 from edge.picture import geometry
-from export.opening.finished_run import open_run
+from export.opening.finished_run import open_run, pick_calibration
 from tests.export import colours
 from tests.export.conftest import Export
 from training.network.backbone import batch_norms
@@ -139,3 +140,31 @@ def test_photo_that_is_none_any_more_is_one_line(copy: Path, root: Path, export:
     line = said.errors[-1]
     assert line.startswith("flora: ")
     assert f"{spoilt.path}: not a readable picture" in line
+
+
+CROWD = ["a"] * 500 + ["b"] * 40 + ["rare"] * 2
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        pytest.param(30, {"a": 10, "b": 10, "rare": 2}, id="evenly, and all there are of the rare one"),
+        pytest.param(1, {"a": 1, "b": 1, "rare": 1}, id="fewer than classes: one each"),
+        pytest.param(31, {"a": 11, "b": 11, "rare": 2}, id="rounded up"),
+        pytest.param(10_000, {"a": 500, "b": 40, "rare": 2}, id="more than there are: all"),
+    ],
+)
+def test_calibration_sees_every_class_evenly(count: int, expected: dict[str, int]) -> None:
+    picked = pick_calibration(CROWD, count, seed=1)
+    assert Counter(CROWD[i] for i in picked) == expected
+    assert len(set(picked)) == len(picked)
+
+
+def test_calibration_is_a_function_of_the_seed() -> None:
+    assert pick_calibration(CROWD, 30, seed=1) == pick_calibration(CROWD, 30, seed=1)
+    assert pick_calibration(CROWD, 30, seed=1) != pick_calibration(CROWD, 30, seed=2)
+
+
+def test_calibration_is_drawn_from_all_over_a_class() -> None:
+    picked = pick_calibration(["a"] * 1000, 50, seed=1)
+    assert max(picked) - min(picked) > 500

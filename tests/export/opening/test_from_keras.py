@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,8 +17,9 @@ from edge.evaluation.accuracy import score
 from edge.model.card import labels_text
 from edge.model.interpreter import Interpreter
 from edge.photos.manifest import read_manifest
-from export.finishing.finish import Finished, answers, finish
+from export.finishing.finish import Finished, finish
 from export.graph import edit
+from export.graph.asking import answers
 from export.graph.metadata import About
 from export.opening import from_keras
 from export.opening.finished_run import FinishedRun
@@ -28,6 +30,7 @@ from training.network.inference import predict
 from training.network.keras import keras
 
 Saved = Callable[..., "Net"]
+Opened = Callable[[str], "tuple[Net, FinishedRun]"]
 
 
 @dataclass
@@ -75,6 +78,18 @@ def run(net: Net) -> FinishedRun:
     return net.open()
 
 
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, albums: Path, model: Any) -> Opened:
+    """A file by the name of its kind, and what was opened of it. Not to be changed."""
+
+    @functools.cache
+    def open_one(kind: str) -> tuple[Net, FinishedRun]:
+        net = save(elsewhere.KINDS[kind][0](model), tmp_path_factory.mktemp(kind), albums, elsewhere.LABELS)
+        return net, net.open()
+
+    return open_one
+
+
 def right(run: FinishedRun) -> float:
     """Share of test photos that the network names rightly."""
     views = run.views(run.members("test"), lambda *done: None)
@@ -82,8 +97,8 @@ def right(run: FinishedRun) -> float:
 
 
 @pytest.mark.parametrize("kind", ["rescaled", "standardised"])
-def test_the_range_of_pixels_is_found_and_every_photo_named(kind: str, model: Any, saved: Saved) -> None:
-    assert right(saved(elsewhere.KINDS[kind][0](model)).open()) == 1
+def test_the_range_of_pixels_is_found_and_every_photo_named(kind: str, opened: Opened) -> None:
+    assert right(opened(kind)[1]) == 1
 
 
 def test_labels_keep_the_order_of_their_file(run: FinishedRun) -> None:
@@ -127,9 +142,9 @@ def test_what_a_person_should_know_is_told(net: Net, run: FinishedRun) -> None:
     assert "nobody knows whether it was trained on these photos" in doubt
 
 
-def test_a_network_that_can_only_be_quantised_says_so(model: Any, saved: Saved) -> None:
-    net = saved(elsewhere.hidden(model))
-    assert net.open().why_fixed
+def test_a_network_that_can_only_be_quantised_says_so(opened: Opened) -> None:
+    net, run = opened("hidden")
+    assert run.why_fixed
     assert any("can only be quantised, not pruned, slimmed or trained further: its head" in line for line in net.told)
 
 
@@ -146,9 +161,9 @@ def test_a_range_that_fits_worse_than_another_is_asked_about(net: Net, monkeypat
     assert f"{net.path}: is --pixels 0,255 right? {trial}" in asked.told
 
 
-def test_the_first_convolution_takes_the_scaling_of_pixels_in(model: Any, saved: Saved) -> None:
-    net = saved(elsewhere.standardised(model))
-    kinds = [type(layer).__name__ for layer in net.open().model.layers]
+def test_the_first_convolution_takes_the_scaling_of_pixels_in(opened: Opened) -> None:
+    net, run = opened("standardised")
+    kinds = [type(layer).__name__ for layer in run.model.layers]
     assert kinds[1] == "Conv2D"
     assert any("first convolution now converts the pixels; 0 of 48 answers are others" in line for line in net.told)
 
@@ -263,9 +278,9 @@ def finished(run: FinishedRun, monkeypatch: pytest.MonkeyPatch, *, has_evidence:
 
 @pytest.mark.parametrize("kind", ["standardised", "hidden"])
 def test_it_is_finished_for_the_device_like_any_other(
-    kind: str, model: Any, saved: Saved, monkeypatch: pytest.MonkeyPatch
+    kind: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = saved(elsewhere.KINDS[kind][0](model)).open()
+    run = opened(kind)[1]
     done, test = finished(run, monkeypatch), run.views(run.members("test"), lambda *done: None)
     assert score(test.truth, answers(done.flatbuffer, test.pictures), run.labels).top1 == 1
     assert done.components == 4  # a quarter of 16 features: the residual is in it

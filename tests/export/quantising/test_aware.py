@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from edge.model.interpreter import EVIDENCE as EVIDENCE_MAP
 from edge.model.interpreter import Interpreter
-from export.finishing.finish import answers, finish
+from export.finishing.finish import finish
 from export.graph import edit
+from export.graph.asking import answers
 from export.graph.metadata import About
 from export.network.channels import slim
 from export.opening.finished_run import Views

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from numpy.typing import NDArray
 from edge.errors import ModelError
 from edge.model.interpreter import Interpreter
 from export.graph import edit
-from export.opening import finished_run
 from export.quantising import convert as quantize
 from tests.export import colours
 from training.network.inference import predict
@@ -139,11 +137,13 @@ def test_unconvertible_network_is_one_line(convert: Callable[[Any], bytes], capf
 @pytest.mark.parametrize("message", ["", "  \n", "first line\nsecond line"])
 def test_failure_with_any_message_is_one_line(message: str) -> None:
     class Broken:
-        def convert(self) -> bytes:
+        input_shape = (None, colours.SIZE, colours.SIZE, 3)
+
+        def __call__(self, picture: Any, *, training: bool) -> Any:
             raise RuntimeError(message)
 
-    with pytest.raises(ModelError, match=r"^int8: TensorFlow cannot convert") as refusal:
-        quantize._convert(Broken(), "int8")
+    with pytest.raises(ModelError, match=r"^float32: TensorFlow cannot convert") as refusal:
+        quantize.convert_float(Broken())
     assert "second line" not in str(refusal.value)
     assert "\n" not in str(refusal.value)
 
@@ -151,31 +151,3 @@ def test_failure_with_any_message_is_one_line(message: str) -> None:
 def test_conversion_is_silent(model: Any, calibration: Pixels, capfd: pytest.CaptureFixture[str]) -> None:
     quantize.convert_int8(model, calibration[:2])
     assert capfd.readouterr() == ("", "")
-
-
-CROWD = ["a"] * 500 + ["b"] * 40 + ["rare"] * 2
-
-
-@pytest.mark.parametrize(
-    ("count", "expected"),
-    [
-        pytest.param(30, {"a": 10, "b": 10, "rare": 2}, id="evenly, and all there are of the rare one"),
-        pytest.param(1, {"a": 1, "b": 1, "rare": 1}, id="fewer than classes: one each"),
-        pytest.param(31, {"a": 11, "b": 11, "rare": 2}, id="rounded up"),
-        pytest.param(10_000, {"a": 500, "b": 40, "rare": 2}, id="more than there are: all"),
-    ],
-)
-def test_calibration_sees_every_class_evenly(count: int, expected: dict[str, int]) -> None:
-    picked = finished_run.pick_calibration(CROWD, count, seed=1)
-    assert Counter(CROWD[i] for i in picked) == expected
-    assert len(set(picked)) == len(picked)
-
-
-def test_calibration_is_a_function_of_the_seed() -> None:
-    assert finished_run.pick_calibration(CROWD, 30, seed=1) == finished_run.pick_calibration(CROWD, 30, seed=1)
-    assert finished_run.pick_calibration(CROWD, 30, seed=1) != finished_run.pick_calibration(CROWD, 30, seed=2)
-
-
-def test_calibration_is_drawn_from_all_over_a_class() -> None:
-    picked = finished_run.pick_calibration(["a"] * 1000, 50, seed=1)
-    assert max(picked) - min(picked) > 500

@@ -82,14 +82,19 @@ def test_pruned_network_is_no_larger_on_disk(model: Any, pruned: Any, tmp_path: 
     assert sizes["pruned"] <= 1.01 * sizes["dense"]
 
 
-def test_pruned_int8_compresses_better_than_dense(pruned: Any, calibration: Any, flatbuffers: dict[str, bytes]) -> None:
-    sparse = convert.convert_int8(pruned, calibration)
+@pytest.fixture(scope="module")
+def sparse(pruned: Any, calibration: Any) -> bytes:
+    """The pruned network as int8."""
+    return convert.convert_int8(pruned, calibration)
+
+
+def test_pruned_int8_compresses_better_than_dense(sparse: bytes, flatbuffers: dict[str, bytes]) -> None:
     assert len(gzip.compress(sparse, 9)) < len(gzip.compress(flatbuffers["int8"], 9))
     assert len(sparse) == pytest.approx(len(flatbuffers["int8"]), rel=0.02)
 
 
-def test_zeros_survive_quantisation(pruned: Any, calibration: Any) -> None:
-    interpreter: Any = Interpreter(model_content=convert.convert_int8(pruned, calibration))
+def test_zeros_survive_quantisation(sparse: bytes) -> None:
+    interpreter: Any = Interpreter(model_content=sparse)
     shapes = {(32, 1, 1, 8): "expand", (16, 1, 1, 32): "project"}  # as TFLite has them: output channels first
     kernels = [d for d in interpreter.get_tensor_details() if tuple(d["shape"]) in shapes and d["dtype"] == np.int8]
     assert len(kernels) == len(shapes)

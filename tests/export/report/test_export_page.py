@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from edge.base.intervals import Interval, wilson_interval
 from edge.contract.rejection import Rejection
 from edge.evaluation.accuracy import McNemar, PairedDifference, Scores, score
-from edge.evaluation.calibration import calibration_error, confidences
+from edge.evaluation.calibration import expected_calibration_error
 from edge.model.golden import GoldenCase
 from export.report.export_page import ExportReport, Measured, write_export_report
 from export.report.pareto import plot_pareto
-from export.report.slimmed import Slimmed, Width
+from export.slimming.record import Slimmed, Width
 from export.variants.variant import Change, Variant
 from tests.training.report.test_run_page import Reader
 from training.report import plots
@@ -126,17 +126,20 @@ def test_every_variant_has_its_row(folder: Path, report: ExportReport) -> None:
     assert table[0][11] == "ms 4 threads"
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_row_without_test_photos_shows_its_change_on_validation_photos(tmp_path: Path, report: ExportReport) -> None:
     write(tmp_path, replace(report, variants=[replace(report.variants[1], test=None, test_change=None)]))
     assert rows(tmp_path)[2][3] == "-1.0 (-2.0, +0.0)"
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_zeros_are_spoken_of_only_where_a_variant_has_some(tmp_path: Path, folder: Path, report: ExportReport) -> None:
     assert "zeros in" not in read(folder).text
     pruned = replace(report.variants[1], sparsity_by_layer={"a": 0.5, "b": 0.5})
     assert "int8: zeros in 2 of 2 convolutions, 50% of each" in write(tmp_path, replace(report, variants=[pruned])).text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_picture_of_the_choice_is_that_of_the_variants(
     tmp_path: Path, report: ExportReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,6 +154,7 @@ def test_the_picture_of_the_choice_is_that_of_the_variants(
     assert given == [(report.variants, tmp_path / "pareto.png")]
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_a_slim_network_has_its_section(tmp_path: Path, folder: Path, report: ExportReport) -> None:
     slim = Slimmed("int8_slim35_128", [Width("stem", 32, 16)], 224, 128, 4.9, None, ())
     assert "Slimmed" not in read(folder).text
@@ -160,7 +164,7 @@ def test_a_slim_network_has_its_section(tmp_path: Path, folder: Path, report: Ex
 def test_the_calibration_is_that_of_the_answers(folder: Path, report: ExportReport) -> None:
     page = read(folder)
     before, after = (
-        calibration_error(*confidences(probabilities, report.test.truth))
+        expected_calibration_error(probabilities, report.test.truth)
         for probabilities in (report.test.before, report.test.after)
     )
     row = next(row for row in rows(folder) if row[:2] == ["test", "40"])
@@ -196,6 +200,7 @@ def test_unknown_things_are_measured_against_the_test_photos(folder: Path, repor
     assert "30 pictures of <other> things" in page.text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_the_plots_show_the_same_answers_as_the_page(
     tmp_path: Path, report: ExportReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -224,6 +229,7 @@ def test_golden_cases_and_facts_are_listed(folder: Path) -> None:
     assert ["licence", "CC0-1.0"] in rows(folder)
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_nothing_is_said_of_what_was_not_measured(tmp_path: Path, report: ExportReport) -> None:
     page = write(tmp_path, replace(report, rejection=None, unknown=None, unknown_note="", golden=(), facts=()))
     assert '"unknown" is never the answer: this model has no threshold.' in page.text
@@ -231,6 +237,7 @@ def test_nothing_is_said_of_what_was_not_measured(tmp_path: Path, report: Export
         assert absent not in page.text
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_unknown_things_without_a_threshold_still_show_how_they_score(tmp_path: Path, report: ExportReport) -> None:
     write(tmp_path, replace(report, rejection=None))
     found = dict(row for row in rows(tmp_path) if len(row) == 2)
@@ -245,6 +252,7 @@ def test_a_threshold_that_refuses_everything_can_be_shown(tmp_path: Path, report
     assert row[4] == "-"
 
 
+@pytest.mark.usefixtures("unpainted")
 def test_photos_of_a_class_unknown_are_not_among_the_known(tmp_path: Path, report: ExportReport) -> None:
     write(tmp_path, replace(report, labels=("daisy", "unknown", "tulip"), golden=()))
     row = next(row for row in rows(tmp_path) if row[0] == "test" and row[2] == "90.0%")

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from edge.base.intervals import Interval
-from export.report.slimmed import Slimmed, Width, section, speed
+from export.report.slimmed import section, speed
+from export.slimming.record import Slimmed, Width
 
 ROWS: list[dict[str, float | str]] = [
     {"phase": "distilling", "val_loss": 1.0 - 0.1 * n, "val_accuracy": 0.5 + 0.1 * n} for n in range(3)

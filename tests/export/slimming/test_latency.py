@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Callable
@@ -13,12 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.errors import ModelError, UsageError
-from edge.machine.layers import ConvLayer, LayerTiming, NetworkTiming, Timings, table_text
-from export.network.channels import groups, slim
-from export.slimming.latency import TABLES, LatencyTable, Outline, layers_of
-from training.network import backbone
-from training.network.keras import keras
+from edge.errors import UsageError
+from edge.machine.layers import KIND, MAJOR, ConvLayer, LayerTiming, NetworkTiming, Timings, table_text
+from export.slimming.latency import TABLES, LatencyTable
 
 CALL_MS, WEIGHT_MS, SHARE = 7e-4, 2e-8, 0.9  # what a layer costs in a network beside its share of the time alone
 
@@ -67,11 +63,6 @@ def packaged() -> LatencyTable:
     return LatencyTable.of_this_machine_kind("x86_64")
 
 
-@pytest.fixture(scope="module", params=("mobilenet_v2", "mobilenet"))
-def network(request: pytest.FixtureRequest) -> Any:
-    return backbone.build(request.param, 0.25 if request.param == "mobilenet" else 0.35, 96, 3)
-
-
 def test_layers_that_were_never_timed_are_foretold(planted: LatencyTable) -> None:
     layers = all_kinds(20, seed=9)
     wanted = [planted_network_ms((layer,)) for layer in layers]
@@ -112,53 +103,6 @@ def test_no_layer_gets_faster_with_more_channels_or_pixels(kind: str, packaged: 
         assert 0 < ms[0] <= min(ms[1:])
 
 
-@pytest.mark.parametrize("size", [96, 72], ids=["as trained", "odd sides"])
-def test_a_slimmed_network_has_the_layers_that_were_foretold(size: int, network: Any) -> None:
-    kept = {group.name: np.arange(group.channels // 2) for group in groups(network)}
-    wanted = layers_of(slim(network, kept, size), {}, size)
-    assert layers_of(network, {name: len(channels) for name, channels in kept.items()}, size) == wanted
-    assert layers_of(network, {}, size) != wanted
-
-
-def test_layers_are_those_that_keras_has(network: Any) -> None:
-    found = layers_of(network, {}, 96)
-    kinds = keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Add
-    built = [layer.output_shape for layer in network.layers if isinstance(layer, kinds)]
-    assert [(layer.side, layer.outputs) for layer in found] == [(shape[1], shape[-1]) for shape in built]
-    assert (found[0].kind, found[0].inputs, found[0].stride) == ("stem", 3, 2)
-    assert (found[-1].kind, found[-1].outputs, found[-1].stride) == ("pointwise", 3, 1)
-    for before, layer in itertools.pairwise(found):
-        assert layer.inputs == before.outputs
-
-
-def test_channels_that_a_residual_ties_change_together(network: Any) -> None:
-    for group in groups(network):
-        makers = len(group.convolutions)
-        made = [layer for layer in Outline.of(network).layers({group.name: 5}, 96) if layer.outputs == 5]
-        assert [layer.kind for layer in made if layer.kind != "depthwise"].count("add") == makers - 1
-        assert sum(layer.kind in ("stem", "pointwise") for layer in made) == makers
-
-
-def test_odd_sides_are_halved_upwards_and_each_tap_counts_as_a_channel() -> None:
-    picture = keras.Input((33, 33, 3))
-    x = keras.layers.Conv2D(8, 3, strides=2, padding="same")(picture)
-    x = keras.layers.DepthwiseConv2D(3, strides=2, padding="same")(x)
-    model = keras.Model(picture, keras.layers.Conv2D(4, 1)(keras.layers.Conv2D(16, 3, padding="same")(x)))
-    assert layers_of(model, {}, 33) == (
-        ConvLayer("stem", 17, 3, 8, 2),
-        ConvLayer("depthwise", 9, 8, 8, 2),
-        ConvLayer("pointwise", 9, 9 * 8, 16, 1),
-        ConvLayer("pointwise", 9, 16, 4, 1),
-    )
-
-
-def test_a_kernel_that_no_table_has_is_refused() -> None:
-    picture = keras.Input((32, 32, 3))
-    x = keras.layers.DepthwiseConv2D(5, name="wide")(keras.layers.Conv2D(8, 3, strides=2)(picture))
-    with pytest.raises(ModelError, match=r"^wide: a depthwise kernel of \(5, 5\); expected 3 x 3"):
-        Outline.of(keras.Model(picture, keras.layers.Conv2D(3, 1)(x)))
-
-
 def content(**changes: Any) -> dict[str, Any]:
     return dict(json.loads(table_text(planted_timings()))) | changes
 
@@ -190,7 +134,6 @@ def busy() -> dict[str, Any]:
         (lambda: first_row(ms=0), "which is no timing"),
         (lambda: first_row(ms=float("nan")), "which is no timing"),
         (lambda: first_row(ms=True), "which is no timing"),
-        (lambda: first_row(note="extra"), "which is no timing"),
         (lambda: content(networks=[{"ms": 1.0, "layers": []}] * 3), "which is no timing"),
         (lambda: content(networks=[{"ms": 1.0, "layers": [["stem", 3]]}] * 3), "which is no timing"),
         (lambda: content(networks=[{"layers": [["stem", 8, 3, 8, 2]]}] * 3), "which is no timing"),
@@ -198,7 +141,7 @@ def busy() -> dict[str, Any]:
     ],
     ids=[
         "no JSON", "a list", "another format", "no rows", "no networks", "no stem", "strange kind", "no side",
-        "half a channel", "endless channels", "no time", "NaN", "true", "a field too many", "an empty network",
+        "half a channel", "endless channels", "no time", "NaN", "true", "an empty network",
         "a strange layer", "a network without time", "measured on a busy machine",
     ],
 )  # fmt: skip
@@ -209,6 +152,35 @@ def test_what_is_no_table_is_refused_in_one_line(table: Callable[[], Any], messa
         UsageError, match=rf"^[^\n]*bad\.json: [^\n]*{message}[^\n]*flora benchmark --layers FILE.json$"
     ):
         LatencyTable.read(path)
+
+
+def test_what_is_not_known_of_a_table_is_told_in_one_line(tmp_path: Path) -> None:
+    path, more = tmp_path / "table.json", content()
+    more["rows"][0]["note"] = "warm"
+    networks = [{**row, "layers": [[*layer, 3] for layer in row["layers"]], "mood": 1} for row in more["networks"]]
+    path.write_text(json.dumps(more | {"networks": networks, "clock_mhz": 1500, "format": f"{KIND}{MAJOR}.4"}))
+    table, layers = LatencyTable.read(path), all_kinds(3, seed=9)
+    assert table.remarks == (
+        f"{path}: holds what this Flora does not know and leaves as it is: "
+        "clock_mhz, rows.note, networks.mood, networks.layers",
+    )
+    path.write_text(json.dumps(content()))
+    assert LatencyTable.read(path).remarks == ()
+    assert LatencyTable.read(path).predict(layers) == table.predict(layers)
+
+
+@pytest.mark.parametrize("name", ["format", "device", "machine", "runtime", "threads"])
+def test_a_table_that_says_less_is_read(name: str, tmp_path: Path) -> None:
+    found = content()
+    del found[name]
+    (tmp_path / "table.json").write_text(json.dumps(found))
+    assert LatencyTable.read(tmp_path / "table.json").device == ("" if name == "device" else content()["device"])
+
+
+def test_a_table_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "table.json").write_text(json.dumps(content(format=f"{KIND}{MAJOR + 1}")))
+    with pytest.raises(UsageError, match=r"table\.json: is of format 2, this Flora reads format 1; update Flora$"):
+        LatencyTable.read(tmp_path / "table.json")
 
 
 def test_a_table_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -15,21 +15,20 @@ from numpy.typing import NDArray
 
 from edge.machine.layers import ConvLayer
 from edge.model.interpreter import Interpreter
-from export.network.channels import groups, slim
-from export.opening.finished_run import FinishedRun, open_run, slim_size
-from export.presets import Plan
+from edge.tflite.anatomy import dissect
+from export.network.channels import groups
+from export.network.outline import Outline
+from export.opening.finished_run import FinishedRun, open_run
 from export.quantising import aware
 from export.slimming import slimming
-from export.slimming.latency import Outline
+from export.slimming.shaping import WITHIN, Judged
 from export.slimming.slimming import Slimming, SlimNetwork
-from export.teaching.lessons import Lessons, LiveLessons
+from export.teaching.lessons import Lessons
+from export.teaching.teacher import Teacher
 from tests.export import colours
-from training.network.inference import predict
+from tests.export.conftest import PLAN, Begin, counting, right
 
-PLAN = Plan(
-    max_drop=3.0, max_kb=0.0, speed=5.2, size=16, self_epochs=2, distil_epochs=6, lessons=3, reference_epochs=1,
-    aware_epochs=1, sparsity=0.0,
-)  # fmt: skip
+WHOLE_MACS = 191488  # of the whole network
 
 
 class Device:
@@ -54,46 +53,9 @@ def table() -> Any:
 
 
 @pytest.fixture
-def run(run_folder: Path) -> FinishedRun:
-    return open_run(run_folder)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Of decoded photos, the same for all."""
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture
-def start(run: FinishedRun, cache: Path, tmp_path: Path) -> Callable[..., Slimming]:
-    def call(plan: Plan = PLAN, run: FinishedRun = run, **options: Any) -> Slimming:
-        return Slimming(run, plan, cache, tmp_path / "work", **options)
-
-    return call
-
-
-def counting(patch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often what takes long is done from now on."""
-    found: Counter[str] = Counter()
-
-    def count(name: str, owner: Any, what: str) -> None:
-        real = getattr(owner, what)
-
-        def counted(*arguments: Any, **named: Any) -> Any:
-            found[name] += 1
-            return real(*arguments, **named)
-
-        patch.setattr(owner, what, counted)
-
-    count("rankings", slimming, "rank")
-    count("passes of the teacher", slimming, "epoch_batches")
-    count("epochs", Lessons, "batches")
-    return found
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    return counting(monkeypatch)
+def start(begin: Begin) -> Callable[..., Slimming]:
+    """As `begin`, up to the slimming."""
+    return lambda *given, **options: Slimming(begin(*given, **options))
 
 
 @dataclass(frozen=True)
@@ -125,7 +87,7 @@ def done(run_folder: Path, cache: Path, table: Any, tmp_path_factory: pytest.Tem
     with pytest.MonkeyPatch.context() as patch:
         calls = counting(patch)
         patch.setattr(FinishedRun, "views", watched)
-        found = Slimming(open_run(run_folder), PLAN, cache, work, stages).slimmed(table)
+        found = all_of(Slimming(Teacher(open_run(run_folder), PLAN, cache, work, stages)), table)
     return Done(work, found, calls, titles, splits)
 
 
@@ -136,14 +98,12 @@ def resume(done: Done, start: Callable[..., Slimming], tmp_path: Path) -> Callab
     return start
 
 
+def all_of(work: Slimming, table: Any) -> SlimNetwork:
+    """As an export does it where the table decides."""
+    return work.slimmed(work.shape(table, None))
+
+
 EVERYTHING = {"rankings": 1, "passes of the teacher": 3, "epochs": 1 + 6}
-
-
-def right(model: Any) -> float:
-    """Share of new photos that a network of 16 pixels is right on; it sees a corner of them."""
-    views, truth = colours.pictures(range(300, 312))
-    size = int(model.input_shape[1])
-    return float((predict(model, np.ascontiguousarray(views[:, :size, :size])).argmax(axis=1) == truth).mean())
 
 
 def test_all_of_it(done: Done) -> None:
@@ -181,7 +141,7 @@ def test_time_is_counted_from_the_whole_network_at_its_own_size(done: Done, run:
 def test_a_second_call_does_nothing_again(
     done: Done, resume: Callable[..., Slimming], table: Any, calls: Counter[str]
 ) -> None:
-    found = resume().slimmed(table)
+    found = all_of(resume(), table)
     assert not calls
     assert (found.shape, found.history) == (done.found.shape, done.found.history)
     for old, new in zip(done.found.model.get_weights(), found.model.get_weights(), strict=True):
@@ -201,48 +161,19 @@ def test_what_broke_off_goes_on_and_ends_as_it_would_have(
     with monkeypatch.context() as patched:
         patched.setattr(Lessons, "batches", breaking)
         with pytest.raises(KeyboardInterrupt):
-            start().slimmed(table)
+            all_of(start(), table)
     assert calls == EVERYTHING | {"epochs": 1 + 3}
-    found = start().slimmed(table)
+    found = all_of(start(), table)
     assert calls == EVERYTHING
     assert [row["loss"] for row in found.history] == [row["loss"] for row in done.found.history]
     for old, new in zip(done.found.model.get_weights(), found.model.get_weights(), strict=True):
         assert (old == new).all()
 
 
-def test_a_network_learns_from_itself_and_the_runs_own_stays(
-    start: Callable[..., Slimming], run: FinishedRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before, asked = run.model.get_weights(), []
-    real = LiveLessons.batches
-
-    def counted(lessons: LiveLessons, size: int, epoch: int, *others: Any) -> Any:
-        asked.append(epoch)
-        if len(asked) == 2:
-            raise KeyboardInterrupt
-        return real(lessons, size, epoch, *others)
-
-    monkeypatch.setattr(LiveLessons, "batches", counted)
-    with pytest.raises(KeyboardInterrupt):
-        start().self_distilled()
-    found = start().self_distilled()  # goes on
-    assert asked == [0, 1, 1]
-    again = start().self_distilled()
-    assert asked == [0, 1, 1]
-    for old, new, once_more in zip(before, run.model.get_weights(), again.model.get_weights(), strict=True):
-        assert (old == new).all()
-        assert old.shape == once_more.shape
-    for one, other in zip(found.model.get_weights(), again.model.get_weights(), strict=True):
-        assert (one == other).all()
-    assert any((old != new).any() for old, new in zip(before, found.model.get_weights(), strict=True))
-    assert right(found.model) > 0.9
-    assert not list(tmp_path.rglob("*.npy"))  # lessons take gigabytes
-    assert start(PLAN, found).work != start().work
-
-
 def test_what_was_fitted_is_kept_to_the_last_digit(start: Callable[..., Slimming], table: Any) -> None:
-    (first, fitted), (second, again) = start().shape(table), start().shape(table)
+    first, second = start().shape(table, None), start().shape(table, None)
     assert second == first
+    fitted, again = (start().fitted(one.shape) for one in (first, second))
     for old, new in zip(fitted.get_weights(), again.get_weights(), strict=True):
         assert (old == new).all()
 
@@ -251,16 +182,73 @@ def test_another_device_and_other_limits_have_shapes_of_their_own(
     start: Callable[..., Slimming], table: Any, calls: Counter[str]
 ) -> None:
     asked: list[tuple[float, Any]] = [(5.2, table), (4.5, table), (4.5, Device(slowness=10))]
-    shapes = [start(replace(PLAN, speed=speed)).shape(on)[0] for speed, on in asked]
+    shapes = [start(replace(PLAN, speed=speed)).shape(on, None).shape for speed, on in asked]
     assert calls["rankings"] == 3
     assert shapes[0].harm > shapes[1].harm
     assert shapes[2].ms > shapes[1].ms
 
 
+def test_a_shape_is_timed_here_until_it_is_as_fast_as_aimed_for_whatever_the_table_says(
+    start: Callable[..., Slimming], table: Any, calls: Counter[str]
+) -> None:
+    """A machine that is a fifth slower with a slim network than the table has it; multiply-adds stand in for it."""
+    files: list[bytes] = []
+
+    def timed(flatbuffer: bytes) -> float:
+        files.append(flatbuffer)
+        return 0.8 * WHOLE_MACS / dissect(flatbuffer, "slim").multiply_adds
+
+    settled = start(replace(PLAN, speed=3.7)).shape(table, timed)
+    assert len(files) == 2
+    assert settled.timed == timed(files[1])
+    assert 3.7 <= settled.timed <= 3.7 * WITHIN
+    assert settled.foretold > 4.5
+    assert calls == {"rankings": 1}
+    assert start(replace(PLAN, speed=3.7)).shape(table, timed) == settled
+    assert len(files) == 3  # the last by this test
+
+
+def test_what_was_taught_and_refused_is_taken_by_an_export_whose_limits_it_keeps(
+    start: Callable[..., Slimming], table: Any, calls: Counter[str]
+) -> None:
+    settled = start().shape(table, None)
+    start().judge(settled, Judged(speed=3.49, kb=30.2, drop=4.0))
+    loose = replace(PLAN, max_drop=4.0, speed=3.0)
+    for within in (replace(loose, speed=3.49), loose, replace(loose, max_kb=30.2), replace(loose, speed=0.0)):
+        found = start(within).shape(table, None)
+        assert found.shape == settled.shape
+        assert len(found.judged) == 1
+    assert calls == {"rankings": 1}
+    for strict in (replace(loose, speed=3.5), replace(loose, max_drop=3.9), replace(loose, max_kb=30.1)):
+        assert not start(strict).shape(table, None).judged
+    assert start().shape(table, None).judged  # the same limits, the same refusal
+
+
+def test_work_of_a_flora_that_timed_no_shapes_is_gone_on_with(
+    done: Done, resume: Callable[..., Slimming], table: Any, calls: Counter[str]
+) -> None:
+    """Shape and weights were in one file then."""
+    work = resume()
+    (shape,), (fitted,) = work.work.glob("shape-*.json"), work.work.glob("fitted-*.npz")
+    shape.unlink()
+    fitted.rename(shape.with_suffix(".npz"))
+    found = all_of(work, table)
+    assert not calls
+    assert found.shape == done.found.shape
+    assert resume_timed(work, table) == pytest.approx(4.2)
+    for old, new in zip(done.found.model.get_weights(), found.model.get_weights(), strict=True):
+        assert (old == new).all()
+
+
+def resume_timed(work: Slimming, table: Any) -> float | None:
+    """How fast a kept shape is, where that is asked for."""
+    return work.shape(table, lambda flatbuffer: 4.2).timed
+
+
 def test_a_refused_export_keeps_lessons_and_reference_for_other_limits(
     done: Done, resume: Callable[..., Slimming], table: Any, calls: Counter[str]
 ) -> None:
-    found = resume(replace(PLAN, speed=4.5)).slimmed(table)
+    found = all_of(resume(replace(PLAN, speed=4.5)), table)
     assert found.shape.widths != done.found.shape.widths
     assert calls == {"rankings": 1, "epochs": 6}
 
@@ -269,13 +257,14 @@ def test_the_network_with_fake_quantisation_converts_and_is_right(
     done: Done, resume: Callable[..., Slimming], calls: Counter[str]
 ) -> None:
     before = done.found.model.get_weights()
-    network = resume().made_aware(done.found.model, resume().lessons())
+    teacher = resume().teacher
+    network = teacher.made_aware(done.found.model, teacher.lessons())
     assert calls == {"epochs": 2}  # ranges are calibrated first
     interpreter = Interpreter(aware.convert_aware(network), "int8_qat")
     views, truth = colours.pictures(range(300, 312))
     answers = np.stack([interpreter(view) for view in np.ascontiguousarray(views[:, :16, :16])])
     assert (answers.argmax(axis=1) == truth).mean() > 0.9
-    again = resume().made_aware(done.found.model, resume().lessons())
+    again = teacher.made_aware(done.found.model, teacher.lessons())
     assert calls == {"epochs": 3}
     for old, new in zip(network.get_weights(), again.get_weights(), strict=True):
         assert (old == new).all()
@@ -283,110 +272,8 @@ def test_the_network_with_fake_quantisation_converts_and_is_right(
         assert (old == new).all()
 
 
-def test_zeros_stay_in_training_with_fake_quantisation_and_other_zeros_are_not_gone_on_with(
-    run: FinishedRun, start: Callable[..., Slimming], calls: Counter[str]
-) -> None:
-    work = start(replace(PLAN, distil_epochs=0, lessons=1))
-    lessons, found = work.lessons(), []
-    calls.clear()
-    for share in (0.5, 0.75, 0.5):
-        pruned = slim(run.model, {})
-        kernel, *others = pruned.get_layer("expand").get_weights()
-        zeros = np.abs(kernel) <= np.quantile(np.abs(kernel), share)
-        pruned.get_layer("expand").set_weights([np.where(zeros, 0, kernel), *others])
-        network = work.made_aware(pruned, lessons, preserve_zeros=True)
-        (taught,) = [variable.numpy() for variable in network.weights if variable.name == "expand/kernel:0"]
-        assert (taught[zeros] == 0).all()
-        assert (taught[~zeros] != kernel[~zeros]).any()
-        found.append(taught)
-    assert calls == {"epochs": 2 + 2 + 1}  # ranges are calibrated first; the third was taught before
-    assert (found[0] == found[2]).all()
-
-
 def test_the_trained_network_stays_as_it_is(start: Callable[..., Slimming], run: FinishedRun, table: Any) -> None:
     before = run.model.get_weights()
-    start(replace(PLAN, distil_epochs=1, lessons=1)).slimmed(table)
+    all_of(start(replace(PLAN, distil_epochs=1, lessons=1)), table)
     for old, new in zip(before, run.model.get_weights(), strict=True):
         assert (old == new).all()
-
-
-@pytest.mark.parametrize("asked_size", [16, 64])
-def test_without_a_slim_network_the_run_keeps_its_own_size(
-    asked_size: int, start: Callable[..., Slimming], run: FinishedRun
-) -> None:
-    work = start(replace(PLAN, distil_epochs=0, size=asked_size))
-    assert work.size == colours.SIZE
-    network = work.made_aware(run.model, work.lessons())
-    assert network.input_shape == run.model.input_shape
-
-
-@pytest.mark.parametrize(("asked", "found"), [(16, 16), (32, 32), (224, 32)])
-def test_a_slim_network_is_never_larger_than_its_teacher(asked: int, found: int, run: FinishedRun) -> None:
-    assert slim_size(run, replace(PLAN, size=asked)) == found
-
-
-@pytest.mark.parametrize(("size", "epochs"), [(16, 1), (32, 1), (16, 0)], ids=["smaller", "as large", "no epochs"])
-def test_the_reference_learns_only_where_pictures_are_smaller(
-    size: int, epochs: int, start: Callable[..., Slimming], run: FinishedRun
-) -> None:
-    work = start(replace(PLAN, size=size, reference_epochs=epochs))
-    reference = work.reference(work.lessons())
-    assert reference.input_shape == (None, size, size, 3)
-    assert not reference.trainable_weights
-    same = [(old == new).all() for old, new in zip(run.model.get_weights(), reference.get_weights(), strict=True)]
-    assert all(same) == (size == 32 or epochs == 0)
-
-
-def test_photos_that_fill_no_batch_are_one(start: Callable[..., Slimming], run: FinishedRun) -> None:
-    """30 training photos in batches of 32, and in batches of 7 of which 2 photos are left over."""
-    for batch, photos in ((32, 30), (7, 28), (6, 30)):
-        changed = replace(run, config=replace(run.config, batch=batch))
-        work = start(replace(PLAN, lessons=1, distil_epochs=1), changed)
-        lessons = work.lessons()
-        assert lessons.course.photos == photos
-        assert len(work.distilled(slim(run.model, {}, 16), lessons, None)) == 1
-
-
-@pytest.mark.parametrize(
-    ("epochs", "rate"), [(10, 1e-3 * 20 / 400), (100, 1e-3 * 200 / 400), (200, 1e-3), (1000, 1e-3)]
-)
-def test_a_short_distillation_is_a_gentle_one(
-    epochs: int, rate: float, start: Callable[..., Slimming], run: FinishedRun, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two steps an epoch; at the full rate a few steps would only spoil what was fitted."""
-    asked = []
-    monkeypatch.setattr(slimming, "distil", lambda pupil, lessons, how, *others: asked.append((how.epochs, how.rate)))
-    work = start(replace(PLAN, distil_epochs=epochs, lessons=1), replace(run, config=replace(run.config, batch=15)))
-    work.distilled(slim(run.model, {}, 16), work.lessons(), None)
-    assert asked == [(epochs, pytest.approx(rate))]
-
-
-def altered(run: FinishedRun) -> FinishedRun:
-    model = slim(run.model, {})
-    bias = model.get_layer("evidence").bias
-    bias.assign(bias + 1e-6)
-    return replace(run, model=model)
-
-
-@pytest.mark.parametrize(
-    ("change", "is_other"),
-    [
-        pytest.param(lambda run, plan: (run, replace(plan, max_drop=9.0)), False, id="what may be lost"),
-        pytest.param(lambda run, plan: (run, replace(plan, speed=9.0)), False, id="the speed"),
-        pytest.param(lambda run, plan: (run, replace(plan, max_kb=9.0)), False, id="the bytes"),
-        pytest.param(lambda run, plan: (run, replace(plan, lessons=9)), True, id="the lessons"),
-        pytest.param(lambda run, plan: (run, replace(plan, distil_epochs=9)), True, id="the epochs"),
-        pytest.param(lambda run, plan: (run, replace(plan, size=24)), True, id="the size"),
-        pytest.param(lambda run, plan: (altered(run), plan), True, id="a weight"),
-        pytest.param(lambda run, plan: (replace(run, photos=run.photos[1:]), plan), True, id="the photos"),
-        pytest.param(lambda run, plan: (replace(run, config=replace(run.config, seed=9)), plan), True, id="the recipe"),
-    ],
-)
-def test_work_of_another_kind_is_not_gone_on_with(
-    change: Callable[[FinishedRun, Plan], tuple[FinishedRun, Plan]],
-    is_other: bool,
-    start: Callable[..., Slimming],
-    run: FinishedRun,
-) -> None:
-    changed_run, changed_plan = change(run, PLAN)
-    assert (start(changed_plan, changed_run).work != start().work) is is_other

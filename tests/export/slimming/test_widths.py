@@ -11,13 +11,13 @@ import pytest
 from edge.errors import UsageError
 from edge.machine.layers import ConvLayer
 from export.network.channels import groups, slim
+from export.network.outline import Outline
 from export.quantising import convert
 from export.slimming import widths
-from export.slimming.latency import LatencyTable, Outline
+from export.slimming.latency import LatencyTable
 from export.slimming.ranking import Ranking
 from export.slimming.widths import FEWEST, STEP, Limits, Shape, bytes_of, fit_widths
 from tests.export import colours
-from training.network.keras import keras
 
 SIZE = 96
 NONE = float("inf")
@@ -36,16 +36,7 @@ def ranking(group: str, channels: int, harm: float = 1.0, *, is_weighed: bool = 
 
 @pytest.fixture(scope="module")
 def model() -> Any:
-    """Blocks as those of MobileNetV2, one for each stage: the pictures shrink as the channels grow."""
-    layers = keras.layers
-    picture = keras.Input((SIZE, SIZE, 3))
-    x = layers.ReLU(6.0)(layers.Conv2D(32, 3, strides=2, padding="same", name="stem")(picture))
-    for number, channels in enumerate((24, 48, 96), 1):
-        wide = layers.ReLU(6.0)(layers.Conv2D(4 * channels, 1, name=f"wide_{number}")(x))
-        deep = layers.ReLU(6.0)(layers.DepthwiseConv2D(3, strides=2, padding="same")(wide))
-        x = layers.Conv2D(channels, 1, name=f"narrow_{number}")(deep)
-    evidence = layers.Conv2D(3, 1, name="evidence")(layers.ReLU(6.0)(layers.Conv2D(256, 1, name="last")(x)))
-    return keras.Model(picture, layers.Softmax()(layers.GlobalAveragePooling2D()(evidence)))
+    return colours.stages(SIZE)
 
 
 @pytest.fixture(scope="module")

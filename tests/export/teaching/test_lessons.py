@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.errors import OutputError
+from edge.errors import ModelError, OutputError
 from export.teaching.lessons import ANSWERS, DONE, Course, Lessons, LiveLessons, prepare
 from training.network.keras import keras, tf
 
@@ -158,6 +160,45 @@ def test_a_break_changes_nothing(at_pass: int, at_step: int, lessons: Lessons, t
 def test_lessons_that_are_there_are_not_made_again(lessons: Lessons, teacher: Any) -> None:
     again = prepare(teacher, lambda number: pytest.fail("made again"), COURSE, lessons.folder)
     assert again == lessons
+
+
+def change_record(folder: Path, **changes: Any) -> None:
+    """What the record of lessons says, changed."""
+    found = json.loads((folder / DONE).read_bytes())
+    (folder / DONE).write_text(json.dumps(found | changes))
+
+
+def test_lessons_whose_record_says_more_or_less_are_gone_on_with(teacher: Any, tmp_path: Path) -> None:
+    course = Course((SIZE,), 2, 12, seed=0)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(teacher, broken(1, 0), course, tmp_path)
+    change_record(tmp_path, hardness=[1], format="1.1")
+    found = json.loads((tmp_path / DONE).read_bytes())
+    del found["seed"], found["mixing"]  # they are as the course states them
+    (tmp_path / DONE).write_text(json.dumps(found))
+    lessons = prepare(teacher, broken(0, 0), course, tmp_path)  # the first pass is not asked for
+    assert lessons.course == replace(course, others={"hardness": [1], "format": "1.1"})
+    assert json.loads((tmp_path / DONE).read_bytes()) == found | {"done": 2, "seed": 0, "mixing": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"format": 2}, "is of format 2, this Flora reads format 1; update Flora"),
+        ({"passes": "three"}, "passes is 'three', expected a whole number"),
+        ({"done": 4}, "done is 4, expected 0 to 3"),
+    ],
+    ids=str,
+)
+def test_a_record_of_lessons_that_is_none_is_told_in_one_line(
+    changes: dict[str, Any], said: str, teacher: Any, tmp_path: Path
+) -> None:
+    prepare(teacher, augmented(), COURSE, tmp_path)
+    change_record(tmp_path, **changes)
+    with pytest.raises(ModelError) as caught:
+        prepare(teacher, augmented(), COURSE, tmp_path)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from edge.errors import FloraError
-from export.variants.choosing import AS_FAST, Budget, BudgetError, Candidate, choose
+from export.variants.choosing import AS_FAST, Budget, BudgetError, Candidate, choose, misses, passed_over, remedy
 
 FLOAT = Candidate("float32", False, 0.96, 8_900_000, 100, 30.0)
 DENSE = Candidate("int8", True, 0.95, 2_600_000, 2_000_000, 1.0)
@@ -128,3 +128,74 @@ def test_refusal_is_a_failure_of_the_command() -> None:
 def test_choice_cannot_know_test_figures() -> None:
     names = {field.name for field in fields(Candidate)}
     assert names == {"name", "is_integer", "validation_top1", "bytes", "gzip_bytes", "speed"}
+
+
+AIMS = Budget(0.96, 3, aimed_kb=1000, aimed_speed=4)
+
+
+def test_what_reaches_the_aims_is_taken_and_nothing_is_missed() -> None:
+    best = choose(ALL, AIMS)
+    assert best.name == "int8_slim"
+    assert misses(best, AIMS) == ()
+    assert passed_over(ALL, best, AIMS) is None
+
+
+def test_an_aim_is_no_limit() -> None:
+    """Nothing reaches it, or what does loses too much: something is written all the same."""
+    best = choose((DENSE, AWARE), AIMS)
+    assert best is AWARE
+    assert misses(best, AIMS) == (
+        "int8_qat is 0.99 times as fast as int8, aimed for were 4 times",
+        "int8_qat takes 2600 kB, aimed for were 1000",
+    )
+    assert passed_over((DENSE, AWARE), best, AIMS) is None
+
+
+def test_what_reaches_the_aims_and_loses_too_much_is_passed_over_and_not_forgotten() -> None:
+    strict = replace(AIMS, max_drop=1.0)
+    best = choose(ALL, strict)
+    other = passed_over(ALL, best, strict)
+    assert (best.name, other and other.name) == ("int8_qat", "int8_slim")
+    assert other
+    assert remedy(other, strict) == {"max_drop": 2.0}
+    assert choose(ALL, replace(strict, max_drop=2.0)).name == "int8_slim"
+
+
+def test_what_is_but_noise_below_a_speed_holds_it() -> None:
+    noisy = replace(DENSE, speed=3.9)
+    assert choose((noisy,), Budget(0.96, 3, speed=4)) is noisy
+    assert misses(noisy, Budget(0.96, 3, aimed_speed=4)) == ()
+
+
+REMEDIES = [
+    pytest.param(Budget(0.96, 0.5), {"max_drop": 1.0}, id="accuracy"),
+    pytest.param(Budget(0.9634, 0.5), {"max_drop": 1.34}, id="accuracy, to a hundredth"),
+    pytest.param(Budget(0.963401, 0.5), {"max_drop": 1.35}, id="accuracy, rounded up"),
+    pytest.param(Budget(0.96, 3, max_kb=2599), {"max_kb": 2600.1}, id="size"),
+    pytest.param(Budget(0.96, 3, speed=2), {"speed": 1.23}, id="speed"),
+    pytest.param(
+        Budget(0.96, 0.5, aimed_kb=1000, aimed_speed=4), {"max_drop": 1.0, "max_kb": 2600.1, "speed": 1.23},
+        id="what is but aimed for as well: the same shape is found by it",
+    ),
+    pytest.param(Budget(0.96, 1.0), {}, id="nothing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("limits", "expected"), REMEDIES)
+def test_a_remedy_is_just_enough(limits: Budget, expected: dict[str, float]) -> None:
+    candidate = replace(DENSE, bytes=2_600_010, speed=1.2349)
+    found = remedy(candidate, limits)
+    assert found == expected
+    allowed = Budget(
+        limits.reference_top1, found.get("max_drop", limits.max_drop), found.get("max_kb", limits.max_kb),
+        found.get("speed", limits.speed),
+    )  # fmt: skip
+    assert choose((candidate,), allowed) is candidate
+
+
+@pytest.mark.parametrize("limits", [Budget(0.96, 0.5), Budget(0.96, 3, max_kb=1), Budget(0.96, 3, speed=9)])
+def test_a_refusal_brings_its_remedy(limits: Budget) -> None:
+    with pytest.raises(BudgetError) as refusal:
+        choose((DENSE,), limits)
+    assert refusal.value.nearest is DENSE
+    assert refusal.value.remedy == remedy(DENSE, limits)

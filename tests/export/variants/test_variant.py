@@ -10,7 +10,9 @@ from edge.base.intervals import Interval
 from edge.contract.rejection import Rejection
 from edge.evaluation.accuracy import McNemar, PairedDifference, Scores, score
 from edge.model.card import Calibration
-from export.variants.variant import Change, Exported, Variant, as_json, digits, refusal_as_json, table
+from export.outcome import Exported, as_json, refusal_as_json
+from export.variants.table import digits, table
+from export.variants.variant import Change, Variant
 from tests.edge.model import tiny
 
 

@@ -24,9 +24,7 @@ from training.fitting.checkpoint import load_state
 from training.fitting.closing import history_text
 from training.fitting.fit import Trained
 from training.garden.planting import SPECIES
-from training.network.classifier import open_keras
-from training.network.keras import tf
-from training.report import plots
+from training.network.classifier import keras_classifier
 
 
 def trained(run: Path) -> Trained:
@@ -34,7 +32,7 @@ def trained(run: Path) -> Trained:
         read_config(run), read_manifest(run / "manifest.csv"), load_state(run / "checkpoint" / "state.npz")
     )  # fmt: skip
     assert state is not None
-    return Trained(run, config, SPECIES, photos, "CPU", tuple(state.progress.history), state.progress.best_epoch)
+    return Trained(run, config, SPECIES, photos, "CPU", tuple(state.reached.history), state.reached.best_epoch)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +45,7 @@ def metrics(finished: Finished) -> dict[str, Any]:
 def test_figures_are_those_counted_by_hand(
     finished: Finished, garden: Path, metrics: dict[str, Any], split: str
 ) -> None:
-    classify = open_keras(str(finished.folder))
+    classify = keras_classifier(str(finished.folder))
     members = [photo for photo in read_manifest(finished.folder / "manifest.csv") if photo.split == split]
     right = sum(classify(read_photo(garden / photo.path)).label == photo.label for photo in members)
     assert metrics[split]["n"] == len(members) == 5
@@ -147,9 +145,3 @@ def test_evaluate_verb_gives_the_run_s_own_figures(finished: Finished, metrics: 
     (scores,) = json.loads(called.out)["models"].values()
     assert scores["top1"] == metrics["test"]["top1"]
     assert scores["confusion"] == metrics["test"]["confusion"]
-
-
-def test_augmented_tile_is_drawn_as_it_is(tmp_path: Path) -> None:
-    tile = np.zeros((32, 32, 3), np.uint8)
-    plots.sheet([(tile, "daisy")], tmp_path / "sheet.png")
-    assert tf.io.decode_png((tmp_path / "sheet.png").read_bytes()).shape[0] > 220

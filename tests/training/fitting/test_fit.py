@@ -17,7 +17,7 @@ import training
 from edge.base import progress
 from edge.errors import ModelError, OutputError, PhotoError
 from edge.photos.manifest import read_manifest
-from edge.picture import geometry
+from tests.training import small
 from tests.training.runs import Finished, call, weights_of
 from training.config import TrainConfig, read_config
 from training.fitting import fit
@@ -30,37 +30,6 @@ from training.photos.views import device_views
 ROOT = Path(training.__file__).resolve().parents[1]
 SIZE, CLASSES = 32, 3
 CONFIG = TrainConfig("photos", backbone="mobilenet", alpha=0.25, size=SIZE, weights="none", min_photos=4)
-
-
-@pytest.fixture(scope="module")
-def model() -> Any:
-    keras.utils.set_random_seed(1)
-    built = backbone.build("mobilenet", 0.25, SIZE, CLASSES)
-    backbone.initialise(built, 1)
-    return built
-
-
-def views(count: int) -> Any:
-    return np.random.default_rng(2).integers(0, 256, (count, SIZE, SIZE, 3), np.uint8)
-
-
-def test_prediction_is_the_model_on_normalised_pixels(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "PREDICT_BATCH", 4)
-    done = list[tuple[int, int]]()
-    found = inference.predict(model, views(6), lambda *call: done.append(call))
-    expected = model(views(6).astype(np.float32) / 127.5 - 1, training=False).numpy()
-    np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert done == [(4, 6), (6, 6)]
-
-
-def test_predictor_follows_the_weights(model: Any) -> None:
-    infer = inference.predictor(model)
-    before = infer(views(2))
-    kernel, bias = model.get_layer(backbone.EVIDENCE).get_weights()
-    model.get_layer(backbone.EVIDENCE).set_weights([kernel, bias + np.array([5, 0, 0], np.float32)])
-    after = infer(views(2))
-    model.get_layer(backbone.EVIDENCE).set_weights([kernel, bias])
-    assert (after[:, 0] > before[:, 0]).all()
 
 
 def test_model_trained_in_float16_is_saved_in_float32(tmp_path: Path) -> None:
@@ -88,50 +57,6 @@ def test_full_disk_leaves_no_model(tmp_path: Path, model: Any, monkeypatch: pyte
     with pytest.raises(OutputError, match=r"model\.keras: the model cannot be written \(No space left on device\)"):
         fit._save_model(model.get_weights(), CONFIG, CLASSES, tmp_path / "model.keras")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_unfinished_training_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(
-        ModelError, match=r"no model\.keras in it: the training has not finished; go on with: flora train"
-    ):
-        inference.load_model(tmp_path)
-
-
-@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99], ids=lambda share: f"{share:.0%} of it")
-def test_cut_model_is_told_in_one_line(finished: Finished, tmp_path: Path, share: float) -> None:
-    whole = (finished.folder / "model.keras").read_bytes()
-    (tmp_path / "model.keras").write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(ModelError, match=r"model\.keras: cannot be read as a Keras model") as caught:
-        inference.load_model(tmp_path)
-    assert "\n" not in str(caught.value)
-
-
-def test_damaged_model_is_told_in_one_line(finished: Finished, tmp_path: Path) -> None:
-    whole = (finished.folder / "model.keras").read_bytes()
-    at = len(whole) // 2
-    (tmp_path / "model.keras").write_bytes(whole[:at] + bytes(64) + whole[at + 64 :])
-    with pytest.raises(ModelError, match="cannot be read as a Keras model"):
-        inference.load_model(tmp_path)
-
-
-def test_run_lists_its_photos_once(garden: Path, tmp_path: Path) -> None:
-    photos = tmp_path / "photos"
-    shutil.copytree(garden, photos)
-    first, second, third = sorted((photos / "roses").iterdir())[:3]
-    first.write_bytes(b"no picture")
-    second.write_bytes(third.read_bytes())
-    config = TrainConfig(str(photos), min_photos=4)
-    told: list[str] = []
-    listed = listing.list_photos(config, tmp_path, progress.silent, told.append)
-    with (tmp_path / "left_out.csv").open(newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["path", "reason"]
-    assert [row[0] for row in rows] == [f"roses/{first.name}", f"roses/{third.name}"]
-    assert rows[1][1] == f"the same bytes as roses/{second.name}"
-    assert told == ["photos: 38 in 5 classes: 28 train, 5 validation, 5 test"]
-    shutil.rmtree(photos)
-    assert listing.list_photos(config, tmp_path, progress.silent, told.append) == listed  # from the manifest
-    assert len(told) == 1
 
 
 def test_class_weights_make_every_class_count_alike(garden: Path, tmp_path: Path) -> None:
@@ -164,7 +89,7 @@ def test_finished_run_holds_everything(finished: Finished) -> None:
 def test_finished_run_keeps_its_history_and_not_its_tensors(finished: Finished) -> None:
     state = load_state(finished.folder / "checkpoint" / "state.npz")
     assert state is not None
-    assert [row["epoch"] for row in state.progress.history] == [1, 2, 3]
+    assert [row["epoch"] for row in state.reached.history] == [1, 2, 3]
     assert (state.weights, state.average, state.best, state.optimizer) == ([], [], [], [])
 
 
@@ -187,15 +112,18 @@ def test_network_of_a_run_is_the_averaged_one_that_validated_best(finished: Fini
 
 
 def test_another_seed_gives_another_network(
-    garden: Path, tiny: tuple[str, ...], finished: Finished, tmp_path: Path
+    garden: Path, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unpainted: None
 ) -> None:
-    called = call(
-        "train", garden, "--out", tmp_path / "run", "--weights", "none", *tiny, "--seed", "2", "--epochs", "1"
-    )
-    assert called.code == 0, called.err
-    first, other = weights_of(finished.folder), weights_of(tmp_path / "run")
+    monkeypatch.setattr(backbone, "_trunk", small.trunk)
+    runs = [tmp_path / seed for seed in ("1", "2")]
+    for run in runs:
+        called = call(
+            "train", garden, "--out", run, "--weights", "none", *tiny, "--seed", run.name, "--epochs", "1"
+        )  # fmt: skip
+        assert called.code == 0, called.err
+    first, other = map(weights_of, runs)
     assert any((one != two).any() for one, two in zip(first, other, strict=True))
-    manifests = [read_manifest(run / "manifest.csv") for run in (finished.folder, tmp_path / "run")]
+    manifests = [read_manifest(run / "manifest.csv") for run in runs]
     assert manifests[0] != manifests[1]  # the split is drawn by the seed too
 
 
@@ -219,32 +147,21 @@ def test_photo_that_is_gone_is_told_in_one_line(garden: Path, tmp_path: Path) ->
         fit.fit(config, run, tmp_path / "cache")
 
 
-def test_validation_sees_the_photos_as_the_device_does(garden: Path) -> None:
-    paths = [path.relative_to(garden).as_posix() for path in sorted(garden.rglob("*.jpg"))[:2]]
-    for view, path in zip(device_views(garden, paths, SIZE), paths, strict=True):
-        np.testing.assert_array_equal(view, geometry.model_input(geometry.read_photo(garden / path), SIZE))
-
-
 MIRRORED = """
 import sys
 from pathlib import Path
 import numpy as np
-from training.network.keras import keras; from training.network.keras import tf
-from training.network import backbone; from training.fitting import fit
+from training.network.keras import tf
+from training.network import backbone, inference; from training.fitting import fit
 from training.config import TrainConfig
 from training.network.strategy import Devices
+from tests.training import small
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
-def trunk(name, alpha, size, weights):
-    inputs = keras.Input((size, size, 3))
-    features = keras.layers.Conv2D(8, 3, 4, use_bias=False)(inputs)
-    features = keras.layers.ReLU()(keras.layers.BatchNormalization()(features))
-    return keras.Model(inputs, keras.layers.Conv2D(16, 3, 2)(features))
-
-backbone._trunk = trunk
+backbone._trunk = small.trunk
 backbone.load_weights = lambda model, *_: backbone.initialise(model, 1)
 photos, out = (Path(name) for name in sys.argv[1:])
 config = TrainConfig(
@@ -260,7 +177,7 @@ for name, make in (
     steps = []
     trained = fit.fit(config, run, out / "cache", lambda title: lambda done, total=0, note="": steps.append(title))
     print(trained.devices, steps.count("fine-tuning"))
-    saved[name] = fit.load_model(run).get_weights()
+    saved[name] = inference.load_model(run).get_weights()
 start = fit._fresh_model(config, 5).get_weights()
 for other in (saved["two"], start):
     print(max(np.abs(one - two).max() for one, two in zip(saved["one"], other)))

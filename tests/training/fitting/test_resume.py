@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 
 import training
-from tests.training.runs import TINY, Finished, call, weights_of
+from tests.training import small
+from tests.training.runs import TINY, call, weights_of
 from training.config import read_config
 from training.fitting import checkpoint
 from training.fitting.fit import fit
+from training.network import backbone
 
 ROOT = Path(training.__file__).resolve().parents[1]
 
@@ -24,6 +26,10 @@ KILLED = """
 import os, signal, sys
 import edge.base.progress
 from edge.cli import main
+from tests.training import small
+from training.network import backbone
+
+backbone._trunk = small.trunk
 
 bar_title, last_step, *arguments = sys.argv[1:]
 draw = edge.base.progress.Progress.__call__
@@ -40,6 +46,16 @@ STEPS = 3  # in an epoch of fine-tuning: 30 photos in batches of 8, the rest dro
 HEAD_STEPS = 4  # the head takes the rest too
 
 
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch, unpainted: None) -> None:
+    monkeypatch.setattr(backbone, "_trunk", small.trunk)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small.write_weights(tmp_path_factory.mktemp("weights") / "small.h5")
+
+
 def kill_in(stage: str, step: int, *arguments: str | Path) -> None:
     """Run `flora` in a process of its own until it has killed itself with SIGKILL at that step."""
     command = [sys.executable, "-c", KILLED, stage, str(step), *(str(argument) for argument in arguments)]
@@ -51,7 +67,7 @@ def saved(run: Path) -> tuple[str, int]:
     """Phase and number of finished epochs in the checkpoint."""
     state = checkpoint.load_state(run / "checkpoint" / "state.npz")
     assert state is not None
-    return state.progress.phase, state.progress.epoch
+    return state.reached.phase, state.reached.epoch
 
 
 def left_in_peace(run: Path, whole: Path, cache: Path) -> tuple[list[Any], list[str]]:
@@ -65,7 +81,7 @@ def outcome(run: Path) -> tuple[list[Any], list[str]]:
     """The weights of a finished run, and its history but for the seconds."""
     state = checkpoint.load_state(run / "checkpoint" / "state.npz")
     assert state is not None
-    return weights_of(run), [str(row | {"seconds": 0}) for row in state.progress.history]
+    return weights_of(run), [str(row | {"seconds": 0}) for row in state.reached.history]
 
 
 def require_equal(run: Path, expected: tuple[list[Any], list[str]]) -> None:
@@ -77,7 +93,7 @@ def require_equal(run: Path, expected: tuple[list[Any], list[str]]) -> None:
 
 
 def test_killed_from_scratch_in_the_middle_of_an_epoch(
-    garden: Path, tiny: tuple[str, ...], finished: Finished, tmp_path: Path
+    garden: Path, tiny: tuple[str, ...], cache: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     kill_in("fine-tuning", STEPS + 2, "train", garden, "--out", run, "--weights", "none", *tiny)
@@ -85,13 +101,13 @@ def test_killed_from_scratch_in_the_middle_of_an_epoch(
     assert not (run / "model.keras").exists()
     resumed = call("train", "--resume", run, "--cache", tiny[-1])
     assert resumed.code == 0, resumed.err
-    require_equal(run, outcome(finished.folder))
+    require_equal(run, left_in_peace(run, tmp_path / "whole", cache))
 
 
 def test_killed_in_the_head_phase_and_again_in_fine_tuning(
-    garden: Path, pretrained: Path, cache: Path, tmp_path: Path
+    garden: Path, weights: Path, cache: Path, tmp_path: Path
 ) -> None:
-    options = (*TINY, "--weights", pretrained, "--dropout", "0.3", "--average", "0.9", "--seed", "2", "--cache", cache)
+    options = (*TINY, "--weights", weights, "--dropout", "0.3", "--average", "0.9", "--seed", "2", "--cache", cache)
     run = tmp_path / "run"
     kill_in("training the head", HEAD_STEPS + 2, "train", garden, "--out", run, *options)
     assert saved(run) == ("head", 1)
@@ -122,11 +138,11 @@ def cut_at(patch: pytest.MonkeyPatch, number: int) -> list[Path]:
 
 
 def test_cut_off_before_each_kind_of_file_is_finished(
-    garden: Path, pretrained: Path, cache: Path, tmp_path: Path
+    garden: Path, weights: Path, cache: Path, tmp_path: Path
 ) -> None:
     """One training of a head is cut off again and again, further on each time."""
     run = tmp_path / "run"
-    options = (*TINY, "--weights", pretrained, "--epochs", "0", "--cache", cache)
+    options = (*TINY, "--weights", weights, "--epochs", "0", "--cache", cache)
     arguments: tuple[str | Path, ...] = (garden, "--out", run, *options)
     for finished in (
         ["config.json"], ["left_out.csv", "manifest.csv"], ["features.npz"], ["state.npz"] * 3, ["model.keras"]

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from edge.base import text
+from edge.cli import main
 from edge.errors import ModelError, UsageError
+from training.config import BACKBONES, Backbone, TrainConfig
 from training.network import backbone
 from training.network.keras import keras, tf
 
@@ -188,3 +190,30 @@ def test_width_without_imagenet_weights_is_a_usage_error() -> None:
 def test_a_defect_of_ours_keeps_its_first_line_only() -> None:
     assert text.first_line(ValueError("one\ntwo")) == "one"
     assert text.first_line(ValueError()) == "ValueError"
+
+
+def small_trunk(input_shape: tuple[int, int, int], alpha: float, include_top: bool, weights: str | None) -> Any:
+    """A backbone that there is not: one convolution."""
+    assert not include_top
+    picture = keras.Input(input_shape)
+    maps = keras.layers.Conv2D(int(16 * alpha), 3, strides=2, padding="same", name="only")(picture)
+    return keras.Model(picture, keras.layers.BatchNormalization()(maps))
+
+
+def test_a_backbone_more_is_a_row(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(BACKBONES, "toy", Backbone("SmallTrunk", (0.5, 1.0), (SIZE,)))
+    monkeypatch.setattr(keras.applications, "SmallTrunk", small_trunk, raising=False)
+    assert main(["train", "--help"]) == 0
+    assert "--backbone {mobilenet_v2,mobilenet,toy}" in capsys.readouterr().out
+    assert TrainConfig(backbone="toy").backbone == "toy"
+    built = backbone.build("toy", 0.5, SIZE, CLASSES)
+    assert built.get_layer("only").filters == 8
+    assert built(draw(2, SIZE, SIZE, 3)).shape == (2, CLASSES)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_a_row_names_a_constructor_that_keras_has(name: str) -> None:
+    row = BACKBONES[name]
+    assert callable(getattr(keras.applications, row.constructor))
+    assert list(row.alphas) == sorted(row.alphas)
+    assert all(size % 32 == 0 for size in row.sizes)

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.contract.result import PictureClassifier
 from edge.errors import ModelError, UsageError
 from edge.picture.geometry import read_photo
 from tests.training.runs import Finished, call
 from training.garden.planting import SPECIES
 from training.network import classifier
-from training.network.classifier import KerasClassifier, imagenet_labels, open_keras, read_labels
+from training.network.classifier import KerasClassifier, imagenet_labels, keras_classifier, read_labels
 from training.network.inference import load_model, predict
 from training.network.keras import keras
 from training.photos.views import device_views
@@ -37,7 +38,7 @@ def copied(finished: Finished, tmp_path: Path) -> Path:
 
 
 def test_run_answers_as_its_network_does(finished: Finished, photo: Path) -> None:
-    classify = open_keras(str(finished.folder))
+    classify = keras_classifier(str(finished.folder))
     result = classify(read_photo(photo))
     expected = predict(load_model(finished.folder), device_views(photo.parent, [photo.name], 32))[0]
     np.testing.assert_allclose(result.probabilities, expected, atol=1e-6)
@@ -47,21 +48,27 @@ def test_run_answers_as_its_network_does(finished: Finished, photo: Path) -> Non
     assert result.latency_ms >= result.invoke_ms > 0
 
 
+def test_run_is_a_classifier_like_any_other(finished: Finished) -> None:
+    classify: PictureClassifier = keras_classifier(str(finished.folder))
+    classify.require_right_answers()
+    assert (classify.remarks, classify.manifest_sha256) == ((), None)
+
+
 def test_keras_file_takes_the_labels_beside_it(copied: Path, photo: Path) -> None:
-    classify = open_keras(str(copied / "model.keras"), threshold=1.0)
+    classify = keras_classifier(str(copied / "model.keras"), threshold=1.0)
     assert classify.labels == SPECIES
     assert classify(read_photo(photo)).is_unknown
 
 
 def test_threshold_that_is_no_probability_is_a_usage_error(finished: Finished) -> None:
     with pytest.raises(UsageError, match="--threshold 2"):
-        open_keras(str(finished.folder), threshold=2)
+        keras_classifier(str(finished.folder), threshold=2)
 
 
 def test_labels_of_another_run_are_told_in_one_line(copied: Path) -> None:
     (copied / "labels.txt").write_text("daisy\nrose\n")
     with pytest.raises(ModelError, match=r"run: 5 outputs but 2 labels; is labels\.txt another run's\?"):
-        open_keras(str(copied))
+        keras_classifier(str(copied))
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\xff\xfe\n"], ids=["missing", "empty", "not UTF-8"])
@@ -70,7 +77,7 @@ def test_labels_that_cannot_be_read_are_told_in_one_line(copied: Path, content: 
     if content is not None:
         (copied / "labels.txt").write_bytes(content)
     with pytest.raises(ModelError, match=r"labels\.txt: .*expected one"):
-        open_keras(str(copied))
+        keras_classifier(str(copied))
 
 
 @pytest.mark.parametrize("text", ["daisy\nrose\n", "daisy\nrose", "daisy\r\nrose\r\n"], ids=repr)
@@ -82,7 +89,7 @@ def test_labels_survive_every_kind_of_line_end(tmp_path: Path, text: str) -> Non
 @pytest.mark.parametrize("model", ["nowhere", "nowhere.keras"])
 def test_model_that_is_not_there_is_told_in_one_line(tmp_path: Path, model: str) -> None:
     with pytest.raises(ModelError):
-        open_keras(str(tmp_path / model))
+        keras_classifier(str(tmp_path / model))
 
 
 def test_imagenet_has_a_thousand_distinct_names() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-import training
 from edge.errors import DependencyError
+from training import network
 
-MODULE = str(Path(training.__file__).with_name("keras.py"))
+MODULE = str(Path(network.__file__).with_name("keras.py"))
 
 
 def test_keras_is_version_2() -> None:
@@ -27,7 +27,7 @@ def test_keras_is_version_2() -> None:
 def test_tensorflow_that_came_first_is_told_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", types.ModuleType("tensorflow"))
     monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-    with pytest.raises(DependencyError, match=r"expected Keras 2: import training\.keras first, or set TF_USE_LEGACY"):
+    with pytest.raises(DependencyError, match=r"expected Keras 2: import training\.network\.keras first, or set TF_"):
         runpy.run_path(MODULE)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.base.progress import no_bar
 from edge.errors import OutputError, PhotoError
 from training.photos import download
 from training.photos.download import flower_photos
@@ -121,7 +122,7 @@ def fetch(server: Server, cache: Path, expected: bytes = GOOD, steps: list[tuple
         server.url,
         hashlib.sha256(expected).hexdigest(),
         len(expected),
-        progress=None if steps is None else lambda done, total: steps.append((done, total)),
+        bar=no_bar if steps is None else lambda done, total: steps.append((done, total)),
         timeout_s=5,
     )
 

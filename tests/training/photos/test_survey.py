@@ -1,4 +1,4 @@
-"""What photos.py finds, leaves out, splits and writes: on tiny pictures of noise made here."""
+"""What is found among the photos and what is left out: on tiny pictures of noise made here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import hashlib
 import shutil
 import struct
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +17,7 @@ from edge.photos import damage
 from edge.picture.png import TRAIN_ONLY, with_note
 from edge.sinks.uncertain.store import UncertainStore
 from tests.edge import fakes
-from training.photos.split import class_weights, counts, imbalance_warning, split
+from training.photos.split import counts, split
 from training.photos.survey import Contradiction, Duplicate, Found, find_photos
 
 
@@ -52,12 +50,6 @@ def one_line(error: FloraError) -> str:
 
 def reasons(root: Path) -> dict[str, str]:
     return {entry.path: entry.reason for entry in find_photos(root).rejected}
-
-
-def found(label: str, number: int) -> list[Found]:
-    """Photos that need no files."""
-    hashes = [hashlib.sha256(f"{label}{index}".encode()).hexdigest() for index in range(number)]
-    return [Found(f"{label}/{index:04}.jpg", content, label, 24, 16) for index, content in enumerate(hashes)]
 
 
 # --- finding and checking ---------------------------------------------------------------------------------------
@@ -197,23 +189,16 @@ def test_a_name_with_a_line_break_is_listed_in_one_line(garden: Path) -> None:
 def test_progress_counts_up_to_the_number_of_files(garden: Path) -> None:
     (garden / "rose/notes.txt").write_text("text")
     steps: list[tuple[int, int]] = []
-    find_photos(garden, progress=lambda done, total: steps.append((done, total)))
+    find_photos(garden, bar=lambda done, total: steps.append((done, total)))
     assert steps == [(done, 21) for done in range(1, 22)]
 
 
-def test_an_interrupt_comes_through_and_opencv_speaks_again(garden: Path) -> None:
-    logging: Any = cv2.utils.logging if hasattr(cv2.utils, "logging") else cv2
-    before = logging.getLogLevel()
-    logging.setLogLevel(level := 3)  # another test may have silenced it
-
+def test_an_interrupt_comes_through(garden: Path) -> None:
     def interrupt(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        find_photos(garden, progress=interrupt)
-    after = logging.getLogLevel()
-    logging.setLogLevel(before)
-    assert after == level
+        find_photos(garden, bar=interrupt)
 
 
 # --- folders that cannot be trained on --------------------------------------------------------------------------
@@ -328,90 +313,6 @@ def test_copies_do_not_help_a_class_that_is_too_small(tmp_path: Path) -> None:
         find_photos(tmp_path)
 
 
-# --- the split --------------------------------------------------------------------------------------------------
-
-
-def test_each_class_is_split_70_15_15() -> None:
-    photos = split([*found("rose", 200), *found("daisy", 40)], seed=0)
-    assert counts(photos) == {
-        "daisy": {"train": 28, "validation": 6, "test": 6},
-        "rose": {"train": 140, "validation": 30, "test": 30},
-    }
-
-
-@pytest.mark.parametrize("number", range(3, 12))
-@pytest.mark.parametrize("fractions", [(0.70, 0.15, 0.15), (0.98, 0.01, 0.01), (0.01, 0.98, 0.01), (0.01, 0.01, 0.98)])
-def test_a_small_class_still_has_a_photo_in_every_split(number: int, fractions: tuple[float, float, float]) -> None:
-    tally = counts(split(found("rose", number), seed=0, fractions=fractions))["rose"]
-    assert min(tally.values()) >= 1
-    assert sum(tally.values()) == number
-
-
-def test_the_split_depends_on_the_seed() -> None:
-    photos = found("rose", 100)
-    assert split(photos, seed=1) == split(photos, seed=1)
-    assert split(photos, seed=1) != split(photos, seed=2)
-
-
-def test_the_split_depends_on_content_not_on_names_or_order() -> None:
-    photos = found("rose", 50)
-    renamed = [replace(photo, path=f"rose/{99 - index}.png") for index, photo in enumerate(reversed(photos))]
-    by_content = {photo.sha256: photo.split for photo in split(photos, seed=3)}
-    assert {photo.sha256: photo.split for photo in split(renamed, seed=3)} == by_content
-
-
-def test_unusable_files_and_copies_move_no_photo(garden: Path) -> None:
-    before = split(find_photos(garden), seed=3)
-    (garden / "rose/0 bad.jpg").write_bytes(b"nothing")
-    (garden / "rose/zz copy.jpg").write_bytes(picture(200))
-    assert split(find_photos(garden), seed=3) == before
-
-
-def test_equal_bytes_never_straddle_two_splits() -> None:
-    photos = found("rose", 20)
-    copies = [replace(photo, path=photo.path + ".copy") for photo in photos]
-    where: dict[str, set[str]] = {}
-    for photo in split([*photos, *copies], seed=0):
-        where.setdefault(photo.sha256, set()).add(photo.split)
-    assert len(where) == 20
-    assert all(len(splits) == 1 for splits in where.values())
-
-
-def test_two_photos_cannot_be_split_three_ways() -> None:
-    with pytest.raises(PhotoError, match="class rose has 2 different photos; expected at least 3"):
-        split(found("rose", 2), seed=0)
-
-
-@pytest.mark.parametrize("fractions", [(0.7, 0.15, 0.1), (1.0, 0.0, 0.0), (0.5, 0.6, -0.1)])
-def test_fractions_that_make_no_split_are_refused(fractions: tuple[float, float, float]) -> None:
-    with pytest.raises(UsageError, match="expected three above 0"):
-        split(found("rose", 9), seed=0, fractions=fractions)
-
-
-# --- balance ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("largest", "warned"), [(50, False), (51, True)])
-def test_a_class_five_times_the_smallest_is_still_fine(largest: int, warned: bool) -> None:
-    warning = imbalance_warning([*found("rose", largest), *found("daisy", 10)])
-    assert (warning is not None) == warned
-    if warning:
-        assert f"rose has {largest} photos and class daisy only 10" in warning
-        assert "\n" not in warning
-
-
-def test_no_photos_are_not_imbalanced() -> None:
-    assert imbalance_warning([]) is None
-
-
-def test_class_weights_average_one_over_the_training_photos() -> None:
-    photos = split([*found("rose", 120), *found("daisy", 40)], seed=0)
-    weights = class_weights(photos)
-    assert weights == pytest.approx({"daisy": 112 / (2 * 28), "rose": 112 / (2 * 84)})
-    train = [weights[photo.label] for photo in photos if photo.split == "train"]
-    assert sum(train) / len(train) == pytest.approx(1)
-
-
 # --- photos that a device kept ----------------------------------------------------------------------------------
 
 
@@ -473,3 +374,10 @@ def test_kept_photos_count_towards_enough_but_not_towards_what_is_measured_on(ga
     shutil.copytree(tmp_path / "labelled", garden, dirs_exist_ok=True)
     with pytest.raises(PhotoError, match=r"too few photos to measure on in tulip \(2\)"):
         find_photos(garden)
+
+
+def test_unusable_files_and_copies_move_no_photo(garden: Path) -> None:
+    before = split(find_photos(garden), seed=3)
+    (garden / "rose/0 bad.jpg").write_bytes(b"nothing")
+    (garden / "rose/zz copy.jpg").write_bytes(picture(200))
+    assert split(find_photos(garden), seed=3) == before

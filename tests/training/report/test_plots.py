@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from edge.errors import OutputError
 from edge.evaluation.unknowns import risk_coverage
+from training.network.keras import tf
 from training.report import plots
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -240,3 +241,9 @@ def test_a_folder_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"history\.png: cannot be written \(.+\); free some space") as caught:
         plots.plot_history(history(), tmp_path / "plots" / "history.png")
     assert "\n" not in str(caught.value)
+
+
+def test_augmented_tile_is_drawn_as_it_is(tmp_path: Path) -> None:
+    tile = np.zeros((32, 32, 3), np.uint8)
+    plots.sheet([(tile, "daisy")], tmp_path / "sheet.png")
+    assert tf.io.decode_png((tmp_path / "sheet.png").read_bytes()).shape[0] > 220

@@ -279,7 +279,7 @@ def test_flowers_are_downloaded_first(tmp_path: Path, garden: Path, monkeypatch:
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "flower_photos", lambda progress: garden)
+    monkeypatch.setattr(train, "flower_photos", lambda bar: garden)
     monkeypatch.setattr(train, "_train", stop)
     assert call("train", "flowers").code == 130
     assert trained_on == [str(garden.resolve())]

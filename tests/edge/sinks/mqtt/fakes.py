@@ -9,7 +9,7 @@ from typing import Any
 
 from edge.base.intervals import Percentiles
 from edge.contract.health import LIVE, Health
-from edge.sinks.mqtt.address import Address
+from edge.sinks.mqtt.address import BrokerAddress
 from edge.sinks.mqtt.message import Message
 from tests.edge.fakes import LABELS
 
@@ -22,7 +22,7 @@ class FakeLink:
     on_sent: Callable[[int], None]
     on_message: Callable[[bytes], None]
 
-    def __init__(self, address: Address, client_id: str, will: Message) -> None:
+    def __init__(self, address: BrokerAddress, client_id: str, will: Message) -> None:
         self.address, self.client_id, self.will = address, client_id, will
         self.sent: list[Message] = []
         self.subscribed: list[str] = []

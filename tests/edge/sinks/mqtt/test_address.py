@@ -5,37 +5,37 @@ from __future__ import annotations
 import pytest
 
 from edge.errors import UsageError
-from edge.sinks.mqtt.address import LONGEST_TOPIC, LONGEST_URL, Address, topic_fault
+from edge.sinks.mqtt.address import LONGEST_TOPIC, LONGEST_URL, BrokerAddress, topic_fault
 from tests.edge.fakes import one_line
 
 
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        pytest.param("mqtt://host/t", Address("host", 1883, "t"), id="shortest"),
-        pytest.param("MQTT://Broker.local:1884/flora/window", Address("broker.local", 1884, "flora/window"), id="port"),
-        pytest.param("mqtts://host/t", Address("host", 8883, "t", is_tls=True), id="TLS has a port of its own"),
-        pytest.param("mqtt://host:/t", Address("host", 1883, "t"), id="no digit after the colon"),
-        pytest.param("mqtt://[::1]:1884/t", Address("::1", 1884, "t"), id="IPv6"),
-        pytest.param("mqtt://u@host/t", Address("host", 1883, "t", user="u"), id="user alone"),
+        pytest.param("mqtt://host/t", BrokerAddress("host", 1883, "t"), id="shortest"),
+        pytest.param("MQTT://Broker.local:1884/flora/a", BrokerAddress("broker.local", 1884, "flora/a"), id="port"),
+        pytest.param("mqtts://host/t", BrokerAddress("host", 8883, "t", is_tls=True), id="TLS has a port of its own"),
+        pytest.param("mqtt://host:/t", BrokerAddress("host", 1883, "t"), id="no digit after the colon"),
+        pytest.param("mqtt://[::1]:1884/t", BrokerAddress("::1", 1884, "t"), id="IPv6"),
+        pytest.param("mqtt://u@host/t", BrokerAddress("host", 1883, "t", user="u"), id="user alone"),
         pytest.param(
-            "mqtt://u%40home:p%2F%3F%23%3a@host/t", Address("host", 1883, "t", False, "u@home", "p/?#:"), id="%xx"
+            "mqtt://u%40home:p%2F%3F%23%3a@host/t", BrokerAddress("host", 1883, "t", False, "u@home", "p/?#:"), id="%xx"
         ),
-        pytest.param("mqtt://bücher/Küche/B%20%40", Address("bücher", 1883, "Küche/B @"), id="beyond ASCII"),
+        pytest.param("mqtt://bücher/Küche/B%20%40", BrokerAddress("bücher", 1883, "Küche/B @"), id="beyond ASCII"),
     ],
 )
-def test_an_address_is_read(url: str, expected: Address) -> None:
-    assert Address.parse(url, {}) == expected
+def test_an_address_is_read(url: str, expected: BrokerAddress) -> None:
+    assert BrokerAddress.parse(url, {}) == expected
 
 
 def test_the_password_may_come_from_the_environment() -> None:
     environment = {"FLORA_MQTT_PASSWORD": "hidden"}
-    assert Address.parse("mqtt://u@host/t", environment).password == "hidden"
-    assert Address.parse("mqtt://u:typed@host/t", environment).password == "typed"
+    assert BrokerAddress.parse("mqtt://u@host/t", environment).password == "hidden"
+    assert BrokerAddress.parse("mqtt://u:typed@host/t", environment).password == "typed"
 
 
 def test_what_is_shown_of_an_address_holds_neither_user_nor_password() -> None:
-    address = Address.parse("mqtts://somebody:hidden@[::1]/a/b", {})
+    address = BrokerAddress.parse("mqtts://somebody:hidden@[::1]/a/b", {})
     assert str(address) == "mqtts://[::1]:8883/a/b"
     assert "somebody" not in repr(address)
     assert "hidden" not in repr(address)
@@ -88,7 +88,7 @@ def test_what_is_shown_of_an_address_holds_neither_user_nor_password() -> None:
 )
 def test_an_address_that_cannot_be_meant_is_one_line(url: str, problem: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Address.parse(url, {})
+        BrokerAddress.parse(url, {})
     line = one_line(caught)
     assert line.startswith("--mqtt ")
     assert f": {problem}" in line
@@ -102,7 +102,7 @@ def test_an_address_that_cannot_be_meant_is_one_line(url: str, problem: str) -> 
 
 def test_a_password_in_the_environment_needs_a_user() -> None:
     with pytest.raises(UsageError, match=r"FLORA_MQTT_PASSWORD.* but no user") as caught:
-        Address.parse("mqtt://host/t", {"FLORA_MQTT_PASSWORD": "hidden"})
+        BrokerAddress.parse("mqtt://host/t", {"FLORA_MQTT_PASSWORD": "hidden"})
     assert "hidden" not in one_line(caught)
 
 

@@ -286,7 +286,7 @@ def test_a_broker_that_is_not_there_at_the_start_is_told_once_and_found_later(
 CHILD = """
 import sys
 from edge.sinks.mqtt.sink import MqttSink
-from tests.edge.fakes import decision; from tests.edge.fakes import frame
+from tests.edge.fakes import decision, frame
 from tests.edge.sinks.mqtt.fakes import health
 sink = MqttSink(sys.argv[1], health=health, tell_others=print)
 sink.show(decision(), frame())

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from edge.sinks.mqtt.address import Address
+from edge.sinks.mqtt.address import BrokerAddress
 from edge.sinks.mqtt.link import PahoLink
 from edge.sinks.mqtt.message import Message
 from tests.edge.sinks.mqtt.fakes import join_links
@@ -103,7 +103,8 @@ def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Connect
     links: list[PahoLink] = []
 
     def start(**options: Any) -> tuple[PahoLink, Calls]:
-        link = PahoLink(Address(**{"host": "127.0.0.1", "port": server.port, "prefix": "t", **options}), "me", WILL)
+        where = {"host": "127.0.0.1", "port": server.port, "prefix": "t", **options}
+        link = PahoLink(BrokerAddress(**where), "me", WILL)
         links.append(link)
         calls = Calls(link)
         link.open()
@@ -157,7 +158,7 @@ def test_what_is_unconfirmed_when_the_connection_breaks_is_sent_again(server: Se
 
 
 def test_without_a_connection_only_what_is_to_be_confirmed_is_taken() -> None:
-    link = PahoLink(Address("127.0.0.1", 1, "t"), "me", WILL)
+    link = PahoLink(BrokerAddress("127.0.0.1", 1, "t"), "me", WILL)
     assert link.publish(Message("t/state", b"{}")) is None
     assert link.publish(Message("t/event", b"{}", qos=1)) is not None
 
@@ -232,5 +233,5 @@ def test_goodbye_is_said_so_that_the_broker_keeps_the_will(server: Server, conne
 
 
 def test_a_link_without_a_connection_closes_at_once() -> None:
-    link = PahoLink(Address("127.0.0.1", 1, "t"), "me", WILL)
+    link = PahoLink(BrokerAddress("127.0.0.1", 1, "t"), "me", WILL)
     link.close(WAIT_S)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.contract.event import NO_PICTURE, PICTURE_BACK, REOPENING, Event
+from edge.contract.event import NO_PICTURE, PICTURE_BACK, REOPENING, Event, Tell
 from edge.contract.frame import Frame
-from edge.contract.result import Result
+from edge.contract.sink import Sink
 from edge.errors import FloraError, SourceError
+from edge.live.hub import Hub
 from edge.live.loop import Live, LiveConfig
 from edge.live.monitor import LiveSummary
 from edge.model.classifier import Classifier
@@ -54,7 +55,7 @@ class StallingCamera:
     warnings: Sequence[str] = ()
 
     def __init__(
-        self, time: Time, tell: Callable[[Event], None], count: int = 40, failure: FloraError | None = None
+        self, time: Time, tell: Tell, count: int = 40, failure: FloraError | None = None
     ) -> None:
         self.dropped = self.reopened = 0
         self._time, self._tell, self._count, self._failure = time, tell, count, failure
@@ -95,20 +96,14 @@ class StallingCamera:
         return np.clip(colour + random.normal(0, 30, (48, 64, 3)), 0, 255).astype(np.uint8)
 
 
-class TimedClassifier:
+def timed_classifier(model: Path, time: Time, threshold: float | None = None) -> Classifier:
     """The tiny model; an answer takes 3 to 5 ms of fake time."""
 
-    def __init__(self, model: Path, time: Time, threshold: float | None = None) -> None:
-        self._classifier = Classifier(model, threshold=threshold, clock=self._moment)
-        self.name, self.labels, self.size = self._classifier.name, self._classifier.labels, self._classifier.size
-        self._time = time
+    def moment() -> float:
+        time.now += time.jitter(0.001, 0.003)
+        return time.now
 
-    def __call__(self, frame_bgr: Picture) -> Result:
-        return self._classifier(frame_bgr)
-
-    def _moment(self) -> float:
-        self._time.now += self._time.jitter(0.001, 0.003)
-        return self._time.now
+    return Classifier(model, threshold=threshold, clock=moment)
 
 
 @dataclass(frozen=True)
@@ -133,12 +128,13 @@ def record(
     """Run over the stalling camera, with JSON lines and a recording."""
     root.mkdir(parents=True, exist_ok=True)
     time, config = Time(), config or LiveConfig()
-    classifier = TimedClassifier(tiny.write_model(root / "colours.tflite"), time, threshold)
-    live = Live(config, clock=time.clock, sleep=time.sleep, wall=time.wall)
-    source = StallingCamera(time, live.tell, count, failure)
+    classifier = timed_classifier(tiny.write_model(root / "colours.tflite"), time, threshold)
+    hub = Hub(clock=time.clock, wall=time.wall)
+    source = StallingCamera(time, hub.tell, count, failure)
     settings = {"smoothing_s": config.smoothing_s, "hysteresis": config.hysteresis, "threshold": threshold}
     header = header_of(classifier, root / "colours.tflite", source, settings, time.wall())
-    sink = RecordSink(root / "rec", header, tell=live.tell)
+    sink = RecordSink(root / "rec", header, tell=hub.tell)
     sink.backlog = count  # or the loop, which here never waits, would outrun it
-    summary = live.run(classifier, source, [JsonLinesFile(root / "live.jsonl"), sink], gate=gate)
+    sinks: list[Sink] = [JsonLinesFile(root / "live.jsonl"), sink]
+    summary = Live(hub, classifier, source, sinks, config, gate=gate, sleep=time.sleep).run()
     return Recorded(sink.folder, (root / "live.jsonl").read_bytes(), summary, root / "colours.tflite")

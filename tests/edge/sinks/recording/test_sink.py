@@ -11,12 +11,11 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, SIGHTING, SIGHTING_BEGAN, STARTED, STOPPED, Event
 from edge.contract.frame import Frame
 from edge.errors import OutputError, UsageError
 from edge.live.replay import read_session
-from edge.picture.geometry import model_input, read_photo
+from edge.picture.geometry import Picture, model_input, read_photo
 from edge.picture.region import Roi
 from edge.sinks.recording.journal import JOURNAL, Header
 from edge.sinks.recording.sink import RecordSink
@@ -212,11 +211,11 @@ def test_a_line_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_clip_that_fails_leaves_the_recording_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(self: object, decision: Decision, frame: Frame) -> None:
+    def fails(self: object, picture_bgr: Picture) -> None:
         raise OutputError("the clip could not be written whole")
 
     sink = RecordSink(tmp_path, HEADER)
-    monkeypatch.setattr("edge.sinks.clip.ClipSink.show", fails)
+    monkeypatch.setattr("edge.picture.video.VideoWriter.add", fails)
     for number in range(3):
         show(sink, number)
     sink.close()

@@ -14,7 +14,6 @@ import pytest
 
 from edge.contract.decision import Decision
 from edge.contract.frame import Frame
-from edge.contract.rejection import overridden
 from edge.errors import FloraError, OutputError, UsageError
 from edge.picture.geometry import decode, model_input
 from edge.picture.png import is_train_only, note_of
@@ -22,7 +21,7 @@ from edge.picture.region import Roi
 from edge.sinks.uncertain.sink import UncertainSink
 from edge.sinks.uncertain.store import SURE, UncertainStore, is_unsure
 from tests.edge import fakes
-from tests.edge.fakes import LABELS, FakeClock, FakeResult, one_line
+from tests.edge.fakes import LABELS, FakeClock, one_line, result
 
 UNSURE = (0.5, 0.4, 0.1)
 
@@ -68,11 +67,11 @@ def keep(store: UncertainStore, clock: FakeClock, number: int) -> str:
 def test_unsure_is_improbable_or_unknown(
     values: tuple[float, ...], threshold: float | None, expected: bool
 ) -> None:  # fmt: skip
-    assert is_unsure(FakeResult(np.array(values), rejection=overridden(None, threshold))) is expected
+    assert is_unsure(result(*values, threshold=threshold)) is expected
 
 
 def test_a_model_that_was_taught_unknown_things_is_unsure_about_them() -> None:
-    assert is_unsure(FakeResult(np.array([0.95, 0.05]), labels=("unknown", "roses")))
+    assert is_unsure(result(0.95, 0.05, labels=("unknown", "roses")))
 
 
 def test_the_raw_answer_counts_and_not_the_smoothed_one(store: UncertainStore) -> None:

@@ -23,10 +23,10 @@ from edge.contract.decision import Decision
 from edge.contract.frame import Frame
 from edge.contract.health import LIVE, Health
 from edge.errors import UsageError
+from edge.sinks.uncertain.store import UncertainStore, Waiting
 from edge.sinks.web.connections import Connections, Viewers
-from edge.sinks.web.labelling import UncertainStore
 from edge.sinks.web.site import Site
-from tests.edge.fakes import LABELS, FakeResult, decision, frame
+from tests.edge.fakes import LABELS, decision, frame
 
 TOKEN = "a-token-of-the-tests"
 PATIENCE_S = 10.0
@@ -55,15 +55,8 @@ class Reply:
         return text
 
 
-@dataclass(frozen=True)
-class Waiting:
-    name: str
-    time: float
-    answers: list[tuple[str, float]]
-
-
 @dataclass
-class FakeStore:
+class FakeStore(UncertainStore):
     """Uncertain frames in memory."""
 
     frames: dict[str, bytes] = field(default_factory=lambda: {"20261123T065000123Z": PNG, "20261123T065001123Z-2": PNG})
@@ -183,12 +176,7 @@ def with_evidence(shown: Decision, evidence: NDArray[np.float32] | None = None) 
     if evidence is None:
         evidence = np.zeros((4, 4, len(shown.probabilities)), np.float32)
         evidence[:2, :2] = 5.0
-    return replace(shown, result=EvidenceResult(shown.result.probabilities, shown.result.labels, evidence=evidence))
-
-
-@dataclass(frozen=True, eq=False)
-class EvidenceResult(FakeResult):
-    evidence: NDArray[np.float32] | None = None
+    return replace(shown, result=replace(shown.result, evidence=evidence))
 
 
 def until(is_so: Callable[[], bool], why: str) -> None:
