@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from edge.cli import main
-from export.variants.choosing import AS_FAST
 from tests.drills.live_agreement import agreement, flora_labels, held_out
 from tests.road import PER_CLASS, Road, export
 
@@ -51,19 +50,19 @@ def test_live_answers_are_those_of_evaluate(road: Road, tmp_path: Path) -> None:
     assert shares["http"] >= 0.95
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(600)
 def test_a_first_look_at_a_slim_network_is_small_and_proves_itself(
     road: Road, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Slimmed and taught for four epochs: enough to be far above guessing, with steady answers, and not to be good."""
     slim, work = tmp_path / "slim.tflite", ["--lessons", "1", "--distil-epochs", "4"]
-    export(road, slim, "--quick", *work, "--max-kb", "1500", "--speed", "2", "--max-drop", "100", "--json")
+    export(road, slim, "--quick", *work, "--max-kb", "1500", "--speed", "2.2", "--max-drop", "100", "--json")
     exported = json.loads(capsys.readouterr().out)
     chosen = next(variant for variant in exported["variants"] if variant["is_chosen"])
     assert "slim" in chosen["name"]
     assert chosen["size"] == 128
     assert slim.stat().st_size == exported["bytes"] <= 1_500_000
-    assert chosen["speed"]["value"] >= AS_FAST * 2  # it was timed before it was taught: what is left is noise
+    assert chosen["speed"]["value"] >= 2  # of 2.2 that are asked for, up to 5 % may be noise of the timing
     assert chosen["test"]["low"] > 2 / 5
     assert main(["inspect", str(slim), "--json"]) == 0
 

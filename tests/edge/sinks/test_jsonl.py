@@ -46,7 +46,7 @@ def file_size_limit(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_line_holds_what_the_issue_asks_for() -> None:
+def test_a_line_holds_all_that_is_known_of_an_answer() -> None:
     record = json.loads(json_line(decision(number=12, threshold=0.9, name="roses/1.jpg")))
     assert record == {
         "time": "2027-01-15T08:00:00.500Z",
