@@ -2,6 +2,7 @@
 
 config        what a training was asked for: options, and config.json
 photos        before anything is trained
+others        pictures of what is none of the classes
 garden        rendered flowers
 network       the Keras network
 fitting       weights change

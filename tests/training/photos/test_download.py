@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import http.server
 import io
 import re
 import socket
 import tarfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +17,8 @@ import pytest
 
 from edge.base.progress import no_bar
 from edge.errors import OutputError, PhotoError
-from training.photos import download
+from tests.training.serving import Server, serving
+from training.photos import download, fetching
 from training.photos.download import flower_photos
 
 MTIME = 1_700_000_000
@@ -58,62 +57,11 @@ WRONG_CRC = HEAD[:-8] + bytes(4) + HEAD[-4:] + TAIL
 GARBLED = HEAD + TAIL[:10] + b"\xff" * 100
 
 
-@dataclass
-class Server:
-    """What the server serves, how it misbehaves, and what it was asked."""
-
-    url: str = ""
-    body: bytes = GOOD
-    etag: str = '"one"'
-    has_ranges: bool = True
-    has_length: bool = True
-    cuts: list[int] = field(default_factory=list)  # bytes after which each next connection ends
-    status: int = 200
-    shift: int = 0  # bytes by which a range begins too late
-    asked: list[tuple[str | None, str | None]] = field(default_factory=list)  # (Range, If-Range)
-
-    def answer(self, asked_range: str | None, if_range: str | None) -> tuple[int, dict[str, str], bytes]:
-        self.asked.append((asked_range, if_range))
-        if self.status != 200:
-            return self.status, {}, b""
-        start, status = 0, 200
-        headers = {"ETag": self.etag} if self.etag else {}
-        if self.has_ranges and asked_range and if_range in (None, self.etag):
-            start, status = int(asked_range.removeprefix("bytes=").removesuffix("-")), 206
-            if start >= len(self.body):
-                return 416, {}, b""
-            start += self.shift
-            headers["Content-Range"] = f"bytes {start}-{len(self.body) - 1}/{len(self.body)}"
-        rest = self.body[start:]
-        if self.has_length:
-            headers["Content-Length"] = str(len(rest))
-        return status, headers, rest[: self.cuts.pop(0)] if self.cuts else rest
-
-
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    state = Server()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            status, headers, body = state.answer(self.headers["Range"], self.headers["If-Range"])
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as listener:
-        state.url = f"http://127.0.0.1:{listener.server_port}/flower_photos.tgz"
-        thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield state
-        listener.shutdown()
-        thread.join()
+    with serving("flower_photos.tgz", GOOD) as server:
+        yield server
 
 
 def fetch(server: Server, cache: Path, expected: bytes = GOOD, steps: list[tuple[int, int]] | None = None) -> Path:
@@ -177,7 +125,7 @@ def test_a_folder_unpacked_by_hand_is_taken_as_it_is(server: Server, tmp_path: P
 
 
 def test_progress_counts_bytes_up_to_the_size(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(download, "CHUNK", 40_000)
+    monkeypatch.setattr(fetching, "CHUNK", 40_000)
     steps: list[tuple[int, int]] = []
     fetch(server, tmp_path, steps=steps)
     assert [done for done, _ in steps] == [40_000, 80_000, len(GOOD)]
@@ -217,7 +165,7 @@ def test_a_server_without_ranges_starts_over(server: Server, tmp_path: Path) -> 
 def test_a_server_without_ranges_that_always_cuts_is_given_up(server: Server, tmp_path: Path) -> None:
     server.has_ranges, server.cuts = False, [30_000, 40_000, 30_000, 40_000, 30_000, 40_000, 30_000]
     assert "beyond 0.0 of 0.1 MB; the same command goes on from there" in failure(server, tmp_path)
-    assert len(server.asked) == download.ATTEMPTS
+    assert len(server.asked) == fetching.ATTEMPTS
 
 
 def test_a_part_of_another_version_is_started_over(server: Server, tmp_path: Path) -> None:
