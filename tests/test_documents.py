@@ -72,6 +72,7 @@ NEEDS = {
         "flora run elsewhere.tflite --source 0", "~/flora/bin/flora run --source 0",
         "flora run --source 0 --web 8080 --jsonl answers.jsonl --mqtt mqtt://broker/garden",
         "flora run --source 0 --web 8080 --keep-uncertain kept", "flora run --source 0 --keep-uncertain kept",
+        "flora run --source 0 --learn-scene 60s --keep-uncertain kept",
         "flora run --source 0 --record trouble",
     ),
     "a person who names what was kept": ("cp -r kept/labelled/. photos/",),

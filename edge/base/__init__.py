@@ -9,7 +9,7 @@ options       a dataclass field that is a command-line option, too
 packages      what is installed, and the one line for what is missing
 progress      bars for long work, one after another, on stderr
 streams       what C++ libraries print held back, streams that can no longer be written to
-text          text from outside made fit for one line, addresses without their secrets
+text          text from outside made fit for one line, addresses without their secrets, times as they are typed
 
 To add a tool: a file here, once two rooms need it; what one room needs stays in that room.
 """

@@ -1,4 +1,4 @@
-"""Words for a person: text from outside made fit for one line, and addresses without their secrets.
+"""Words of a person and for one: text from outside made fit for one line, addresses without their secrets, times.
 
 In:  names of files, labels and messages from elsewhere, which may hold line breaks and what steers a terminal.
 Out: text that stays in its line. What cannot be printed is a "?" (`printable`) where the text is for the eye, and
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
+_UNITS_S = {"s": 1, "m": 60, "h": 3600}
 _SECRETS = re.compile(
     r"((?:user(?:name)?|usr|login|account|pass(?:word|wd)?|pwd|[a-z_]*token|api_?key|key|auth|secret|sig(?:nature)?)=)"
     r"[^&#/]*",
@@ -56,6 +57,12 @@ def _without_user(rest: str) -> str:
 def first_line(error: BaseException | str, limit: int = 160) -> str:
     """The start of an error's message, as fits in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:limit]
+
+
+def seconds_of(text: str) -> float | None:
+    """Seconds of "90s", "10m" or "2h"; None for what is no such time."""
+    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,3})?)([smh])", text)
+    return float(found[1]) * _UNITS_S[found[2]] if found else None
 
 
 def is_plain_name(name: str) -> bool:

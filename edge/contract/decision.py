@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edge.contract.rejection import UNKNOWN, is_unknown
-from edge.contract.result import Probabilities, Result, most_probable
+from edge.contract.rejection import UNKNOWN, is_unknown, said
+from edge.contract.result import Nearest, Probabilities, Result, most_probable, nearest_known
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +44,18 @@ class Decision:
 
     @property
     def shown(self) -> str:
-        """The word for a person: the label, or "unknown"."""
+        """The word for programs: the label, or "unknown"."""
         return UNKNOWN if self.is_unknown else self.label
+
+    @property
+    def said(self) -> str:
+        """The word for a person: the label, or "nothing known"."""
+        return said(self.shown)
+
+    @property
+    def nearest(self) -> Nearest | None:
+        """The known class that is most probable after smoothing; None where the model knows none."""
+        return nearest_known(self.result.labels, self.probabilities)
 
     @property
     def latency_ms(self) -> float:

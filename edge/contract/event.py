@@ -19,6 +19,7 @@ NO_PICTURE, PICTURE_BACK = "no_picture", "picture_back"  # data["seconds"] witho
 REOPENING = "reopening"  # data["attempt"], data["reason"]
 OUTPUT_FAILED, OUTPUT_BACK = "output_failed", "output_back"  # data["output"], data["reason"] or data["lost"]
 MODEL_CHANGED, MODEL_REFUSED = "model_changed", "model_refused"  # data["model"], data["reason"]
+SCENE_LEARNED = "scene_learned"  # data["kept"] frames of it in data["folder"]
 THROTTLED, COOL_AGAIN = "throttled", "cool_again"  # the board lowers its clock; data["reason"]
 
 

@@ -4,6 +4,8 @@ In:  probabilities (num_classes,) or (n, num_classes).
 Out: a surety of 0 to 1 for each picture; higher is more surely known. Below the threshold the answer is "unknown".
 
 A class that is itself called "unknown" was taught with pictures of other things: its label is the same answer.
+
+One word each: UNKNOWN is what files, JSON and MQTT carry, and NOTHING_KNOWN what a person reads.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from numpy.typing import ArrayLike, NDArray
 from edge.base.formats import Lasting, if_missing
 from edge.errors import UsageError
 
-UNKNOWN = "unknown"
+UNKNOWN = "unknown"  # for programs, and the label of a class of other things
+NOTHING_KNOWN = "nothing known"  # the same for a person; edge/sinks/web/page/parts.js has it, too
 
 
 def surety(name: str, probabilities: NDArray[Any]) -> NDArray[np.float64]:
@@ -44,6 +47,11 @@ class Rejection(Lasting):
 def is_unknown(label: str, probabilities: NDArray[Any], rejection: Rejection | None) -> bool:
     """Whether the answer to show is "unknown"."""
     return label == UNKNOWN or (rejection is not None and rejection.rejects(probabilities))
+
+
+def said(label: str) -> str:
+    """The word for a person, of a label or of what `shown` is."""
+    return NOTHING_KNOWN if label == UNKNOWN else label
 
 
 def overridden(rejection: Rejection | None, threshold: float | None) -> Rejection | None:

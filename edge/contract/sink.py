@@ -60,4 +60,5 @@ class Opened:
 
     sink: Sink
     page: str | None = None  # the address where its page is
+    remark: Callable[[], str | None] | None = None  # asked once the run has ended; None: nothing to say
     wrote: str | None = None  # the file or folder, as it was named, that is there once the run has ended well

@@ -2,7 +2,7 @@
 
 In:  a Frame, BGR uint8 (H, W, 3), and a Decision.
 Out: a copy of its picture with the square that the model sees, the outline of the region of interest if one is set,
-     the label, the bars of the five most probable labels and the times. Text follows the short side; a frame too small
+     the answer, the bars of the five most probable labels and the times. Text follows the short side; a frame too small
      for text is enlarged by a whole factor.
 """
 
@@ -17,6 +17,8 @@ import numpy as np
 
 from edge.contract.decision import Decision
 from edge.contract.frame import Frame
+from edge.contract.rejection import said
+from edge.contract.result import headline, nearest_of
 from edge.picture.geometry import Picture
 from edge.picture.region import WHOLE
 
@@ -51,7 +53,7 @@ def draw_overlay(frame: Frame, decision: Decision) -> Picture:
     _shade(canvas[: round(2 * ROW * unit)])
     _shade(canvas[round(panel_top * unit) :, : round(PANEL_WIDTH * unit)])
     _draw_aim(canvas, frame, factor, colour, unit)
-    _text(canvas, f"{decision.shown} {decision.probability:.2f}", (MARGIN, 1.4 * ROW), colour, TITLE_SCALE, unit)
+    _draw_headline(canvas, decision, colour, unit)
     _draw_bars(canvas, decision, colour, panel_top, unit)
     return canvas
 
@@ -103,11 +105,20 @@ def _outline(canvas: Picture, box: tuple[int, int, int, int], colour: Colour, li
     cv2.rectangle(canvas, first, last, colour, line)
 
 
+def _draw_headline(canvas: Picture, decision: Decision, colour: Colour, unit: float) -> None:
+    """The answer; where nothing is known, beside it and small what is nearest."""
+    title = decision.said if decision.is_unknown else headline(decision)
+    _text(canvas, title, (MARGIN, 1.4 * ROW), colour, TITLE_SCALE, unit)
+    if beside := nearest_of(decision):
+        (wide, _), _ = cv2.getTextSize(title, FONT, TITLE_SCALE * unit, _stroke(unit))
+        _text(canvas, beside, (2 * MARGIN + wide / unit, 1.4 * ROW), WHITE, TEXT_SCALE, unit)
+
+
 def _draw_bars(canvas: Picture, decision: Decision, colour: Colour, panel_top: float, unit: float) -> None:
     ranked = decision.top(BARS)
     for row, (label, probability) in enumerate(ranked):
         baseline = panel_top + (row + 0.8) * ROW
-        _text(canvas, label[:16], (MARGIN, baseline), WHITE, TEXT_SCALE, unit)
+        _text(canvas, said(label)[:16], (MARGIN, baseline), WHITE, TEXT_SCALE, unit)
         bar_left = MARGIN + LABEL_WIDTH
         _fill(canvas, (bar_left, baseline - 0.5 * ROW), (probability * BAR_WIDTH, 0.5 * ROW), colour, unit)
         _text(canvas, f"{probability:.2f}", (bar_left + BAR_WIDTH + MARGIN, baseline), WHITE, TEXT_SCALE, unit)
@@ -129,7 +140,12 @@ def _fill(canvas: Picture, at: tuple[float, float], size: tuple[float, float], c
 
 def _text(canvas: Picture, text: str, at: tuple[float, float], colour: Colour, scale: float, unit: float) -> None:
     where = (round(at[0] * unit), round(at[1] * unit))
-    cv2.putText(canvas, _ascii(text), where, FONT, scale * unit, colour, max(1, round(1.5 * unit)), cv2.LINE_AA)
+    cv2.putText(canvas, _ascii(text), where, FONT, scale * unit, colour, _stroke(unit), cv2.LINE_AA)
+
+
+def _stroke(unit: float) -> int:
+    """How thick the lines of text are, in pixels."""
+    return max(1, round(1.5 * unit))
 
 
 def _ascii(text: str) -> str:

@@ -20,6 +20,7 @@ from edge.contract.event import NO_PICTURE as NO_PICTURE_EVENT
 from edge.contract.event import Event
 from edge.contract.frame import Clock, Source
 from edge.contract.health import LIVE, NO_PICTURE, STARTING, STOPPED, Health, OutputHealth, Vitals
+from edge.contract.rejection import said
 from edge.contract.result import PictureClassifier
 from edge.errors import FloraError
 
@@ -56,7 +57,7 @@ class LiveSummary:
         rate = f", {self.fps:.1f} frames/s" if self.fps is not None else ""
         rest = f"; {self.held} held, nothing moved" if self.held else ""
         rest += f"; source opened again {self.reopened} times" if self.reopened else ""
-        seen = ", ".join(f"{label} {count}" for label, count in self.label_counts.items()) or "nothing"
+        seen = ", ".join(f"{said(label)} {count}" for label, count in self.label_counts.items()) or "nothing"
         stability = f", {self.changes_per_minute:.1f} a minute" if self.changes_per_minute is not None else ""
         lines = [
             f"{self.frames} frames in {self.seconds:.1f} s{rate}; {self.dropped} dropped for newer ones{rest}",

@@ -111,6 +111,11 @@ def unit_text(
 def _check(arguments: Sequence[str], name: str, user: str, folder: str, executable: str) -> None:
     if "--show" in arguments:
         raise UsageError("--print-service with --show: a service has no screen; use --web, or leave --show out")
+    if any(word.partition("=")[0] == "--learn-scene" for word in arguments):
+        raise UsageError(
+            "--print-service with --learn-scene: a service would take for background whatever stands there each time "
+            "it starts; learn the scene first, without --print-service"
+        )
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,100}", name):
         raise UsageError(f"a service named {name!r}; expected letters, digits, dots, _ and -")
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,30}", user):

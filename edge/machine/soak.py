@@ -6,13 +6,13 @@ Out: a Period for each minute: frames a second, milliseconds from frame to answe
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from edge.base.board import Board
 from edge.base.intervals import Percentiles, percentiles
+from edge.base.text import seconds_of
 from edge.contract.frame import Clock, Sleep
 from edge.errors import UsageError
 
@@ -20,7 +20,6 @@ PERIOD_S = 60.0
 FEWEST_PERIODS = 2  # so that there is a first and a last
 LOOK_S = 1.0  # between two looks at the board
 LONGEST_S = 7 * 86400
-UNITS_S = {"s": 1, "m": 60, "h": 3600}
 WARM_UP_FRAMES = 5
 
 Work = Callable[[bytes], Sequence[float]]
@@ -131,8 +130,7 @@ def period_s(seconds: float) -> float:
 
 def read_duration(text: str) -> float:
     """Seconds of "90s", "10m" or "2h". Raises UsageError, one line."""
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smh])", text)
-    seconds = float(found[1]) * UNITS_S[found[2]] if found else 0.0
+    seconds = seconds_of(text) or 0.0
     if not 0 < seconds <= LONGEST_S:
         raise UsageError(f"--soak {text}: expected a time such as 90s, 10m or 2h, at most 168h")
     return seconds

@@ -18,6 +18,8 @@ import cv2
 KEYWORD = b"Flora"
 HEAD_BYTES = 16_384  # of a file that are enough to find the note of any picture that Flora wrote
 TRAIN_ONLY = "train_only"  # a note with this is of a photo that must not be measured on
+GROUP = "group"  # a note with this is of a photo that belongs into one split with all others of the same text
+LONGEST_GROUP = 200  # characters
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AFTER_HEADER = len(_SIGNATURE) + 25  # the header chunk is always first and has 13 bytes of data
@@ -51,6 +53,17 @@ def is_train_only(data: bytes) -> bool:
     """True for the bytes of a picture that a device kept because its model was unsure."""
     note = note_of(data)
     return note is not None and note.get(TRAIN_ONLY) is True
+
+
+def group_of(data: bytes) -> str | None:
+    """What the bytes of a picture say it belongs to, as in "camera 0 2026-11-30T17:26"; None where they say nothing.
+
+    A note may be a stranger's: anything but a short, printable text counts as nothing.
+    """
+    group = (note_of(data) or {}).get(GROUP)
+    if not isinstance(group, str) or not 0 < len(group) <= LONGEST_GROUP or not group.isprintable():
+        return None
+    return group
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

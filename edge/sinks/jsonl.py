@@ -4,7 +4,8 @@ Out: {"time": "2026-11-23T06:50:00.123Z", "epoch": 1795416600.123, "source": "ph
       "name": "roses/7.jpg", "label": "roses", "probability": 0.97, "unknown": false,
       "probabilities": {"roses": 0.97, "tulips": 0.02}, "latency_ms": 3.6, "age_ms": 7.2,
       "captured": "2026-11-23T06:50:00.116Z"}
-     A decision that stands because nothing moved also says "held": true.
+     A decision that stands because nothing moved also says "held": true, and one that is unknown
+     "nearest": {"label": "roses", "probability": 0.45}, the most probable class that is known.
      {"event": "no_picture", "time": "2026-11-23T06:50:10.000Z", "epoch": 1795416610.0, "text": "no picture for 4 s",
       "seconds": 4.0}
      Every event that happened, but not those that only repeat that it still goes on.
@@ -28,6 +29,7 @@ from edge.base.streams import abandon
 from edge.contract.decision import Decision
 from edge.contract.event import Event, iso_utc
 from edge.contract.frame import Frame
+from edge.contract.result import nearest_record
 from edge.contract.sink import ALL, Opened, Run
 from edge.errors import OutputError, UsageError
 
@@ -231,7 +233,7 @@ def json_line(decision: Decision) -> str:
         "age_ms": round(decision.age_ms, 3),
         "captured": iso_utc(decision.captured),
     }
-    return json.dumps(record | {"held": True} if decision.is_held else record)
+    return json.dumps(record | nearest_record(decision) | ({"held": True} if decision.is_held else {}))
 
 
 def _descriptor(stream: TextIO) -> int | None:

@@ -17,6 +17,7 @@ from edge.base.text import printable
 from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, Event
 from edge.contract.frame import Clock, Frame
+from edge.contract.result import headline
 from edge.contract.sink import NEWEST, Opened, Run
 from edge.errors import OutputError
 
@@ -66,7 +67,7 @@ class SystemdSink:
         return cls(address, watchdog_s=int(microseconds) / 1e6 if microseconds.isdigit() else None)
 
     def show(self, decision: Decision, frame: Frame) -> None:
-        self._report(f"{decision.shown} {decision.probability:.2f}", is_ready=True)
+        self._report(headline(decision), is_ready=True)
 
     def tell(self, event: Event) -> None:
         is_gap = event.kind == NO_PICTURE

@@ -24,6 +24,8 @@ from edge.contract.decision import Decision
 from edge.contract.event import NO_PICTURE, SIGHTING_BEGAN, Event
 from edge.contract.frame import Clock, Frame
 from edge.contract.health import Health
+from edge.contract.rejection import said
+from edge.contract.result import headline
 from edge.contract.sink import NEWEST
 from edge.errors import OutputError
 
@@ -166,14 +168,13 @@ def panel(view: View, fps: float | None, cell: str, columns: int = COLUMNS) -> l
 
 def _answer(decision: Decision, fps: float | None, cell: str) -> list[str]:
     result = decision.result
-    headline = decision.shown if not decision.is_unknown else f"unknown (nearest: {decision.label})"
     lines = [
         f"{printable(decision.name)}  frame {decision.frame}",
-        f"{printable(headline)}  {decision.probability:.2f}",
+        printable(headline(decision)),
     ]
     for label, probability in decision.top(BARS):
         bar = (cell * round(probability * BAR_CELLS)).ljust(BAR_CELLS)
-        lines.append(f"  {_fit(printable(label), LABEL_COLUMNS)} {bar} {probability:5.2f}")
+        lines.append(f"  {_fit(printable(said(label)), LABEL_COLUMNS)} {bar} {probability:5.2f}")
     speed = "   -" if fps is None else f"{fps:4.1f}"
     lines.append(f"{speed} frames/s   age {decision.age_ms:.0f} ms")
     cost = f"geometry {result.geometry_ms:.1f}  invoke {result.invoke_ms:.1f} ms"
@@ -183,10 +184,9 @@ def _answer(decision: Decision, fps: float | None, cell: str) -> list[str]:
 
 def plain_line(decision: Decision) -> str:
     """One decision as one line, local time first."""
-    nearest = f" (nearest: {decision.label})" if decision.is_unknown else ""
     cost = "nothing moved" if decision.is_held else f"{decision.latency_ms:.1f} ms"
     where = f"{_moment(decision.time)}  {decision.name} frame {decision.frame}"
-    answer = f"{decision.shown}{nearest} {decision.probability:.2f}  [{cost}, age {decision.age_ms:.0f} ms]"
+    answer = f"{headline(decision)}  [{cost}, age {decision.age_ms:.0f} ms]"
     return printable(f"{where}: {answer}")
 
 

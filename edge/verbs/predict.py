@@ -17,7 +17,8 @@ from pathlib import Path
 import cv2
 
 from edge.base.files import write_atomically
-from edge.contract.result import Result
+from edge.contract.rejection import said
+from edge.contract.result import Result, headline, nearest_record
 from edge.drawing.heatmap import draw_heatmap, label_evidence
 from edge.errors import PhotoError, UsageError
 from edge.model.classifier import Classifier, introduction
@@ -41,7 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--threshold",
         type=float,
         metavar="P",
-        help='below this score the answer is "unknown"; 0 turns that off (default: the model\'s own)',
+        help='below this score the answer is "nothing known"; 0 turns that off (default: the model\'s own)',
     )
     parser.add_argument(
         "--evidence",
@@ -111,10 +112,12 @@ def _json(path: Path, result: Result, k: int, drawing: Path | None) -> str:
         "top": [{"label": label, "probability": round(p, 6)} for label, p in result.top(k)],
         "latency_ms": round(result.latency_ms, 3),
     }
-    return json.dumps(record | ({"evidence": str(drawing)} if drawing else {}))
+    return json.dumps(record | nearest_record(result) | ({"evidence": str(drawing)} if drawing else {}))
 
 
 def _text(path: Path, result: Result, k: int, drawing: Path | None) -> str:
-    width = max(len(label) for label, _ in result.top(k))
-    lines = [f"  {label:<{width}}  {p:6.1%}  {'#' * round(30 * p)}" for label, p in result.top(k)]
-    return "\n".join([f"{path}: {result.shown}", *lines, *([f"  where: {drawing}"] if drawing else [])])
+    ranked = [(said(label), p) for label, p in result.top(k)]
+    width = max(len(label) for label, _ in ranked)
+    lines = [f"  {label:<{width}}  {p:6.1%}  {'#' * round(30 * p)}" for label, p in ranked]
+    answer = headline(result) if result.is_unknown else result.said
+    return "\n".join([f"{path}: {answer}", *lines, *([f"  where: {drawing}"] if drawing else [])])

@@ -6,6 +6,7 @@ example: flora run --source 0
          flora run --source 0 --web 8080
          flora run flowers.tflite --source rtsp://camera/stream --mqtt mqtt://broker/garden --jsonl answers.jsonl
          flora run flowers.tflite --source clip.mp4 --jsonl answers.jsonl
+         flora run --source 0 --learn-scene 60s --keep-uncertain kept
          flora run --source 0 --web 8080 --print-service
 """
 
@@ -25,7 +26,7 @@ from edge.base.options import add_options, read_options
 from edge.contract.event import Tell
 from edge.contract.frame import Source
 from edge.contract.result import PictureClassifier
-from edge.contract.sink import Run, Sink
+from edge.contract.sink import Opened, Run, Sink
 from edge.live.assembly import Parts, run_recording, run_source
 from edge.live.loop import Gate, LiveConfig, stop_on_signals
 from edge.live.monitor import LiveSummary
@@ -50,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--threshold", type=float, metavar="P",
-        help='below this score the answer is "unknown"; 0 turns that off (default: the model\'s own)',
+        help='below this score the answer is "nothing known"; 0 turns that off (default: the model\'s own)',
     )  # fmt: skip
     parser.add_argument(
         "--no-verify", action="store_true", help="run even if the model's golden cases give wrong answers here"
@@ -91,16 +92,16 @@ def run(args: argparse.Namespace) -> int:
     _prove(classifier, args)
     if args.model is None and isinstance(classifier, Classifier):
         _say(introduction(classifier))
-    wrote: list[str] = []
+    opened: list[Opened] = []
     with stop_on_signals() as stop:
-        parts = _parts(args, config, partial(_open_sinks, outputs, wrote), classifier, stop)
+        parts = _parts(args, config, partial(_open_sinks, outputs, opened), classifier, stop)
         if session:
             summary = run_recording(parts, session)
         else:
             reopen = open_model if isinstance(classifier, Classifier) else None  # it is one file, that can be replaced
             opener = partial(_open_source, args, camera, config)
             summary = run_source(parts, opener, reopen=reopen, must_prove=not args.no_verify, gate=gate)
-    _sum_up(summary, wrote)
+    _sum_up(summary, opened)
     if summary.error is not None:
         raise summary.error
     return 0
@@ -140,10 +141,9 @@ def _open_source(args: argparse.Namespace, options: Sequence[object], config: Li
     return open_source(args.source, *options, realtime=args.realtime, max_fps=config.max_fps, tell=tell)
 
 
-def _open_sinks(asked: AskedSinks, wrote: list[str], served: Run, undo: ExitStack) -> Sequence[Sink]:
-    """What they will have written is added to `wrote`."""
-    opened = open_sinks(asked, served, undo)
-    wrote += [one.wrote for one in opened if one.wrote]
+def _open_sinks(asked: AskedSinks, opened: list[Opened], served: Run, undo: ExitStack) -> Sequence[Sink]:
+    """They are added to `opened`, for what is to be told of them in the end."""
+    opened += open_sinks(asked, served, undo)
     for one in opened:
         if one.page:
             _say(f"page: {one.page}")
@@ -167,13 +167,14 @@ def _print_service(args: argparse.Namespace) -> int:
     return 0
 
 
-def _sum_up(summary: LiveSummary, wrote: Sequence[str]) -> None:
+def _sum_up(summary: LiveSummary, opened: Sequence[Opened]) -> None:
     """The summary, unless the run broke off before there was anything to sum up: then the error alone."""
     if summary.error is not None and summary.frames <= 1:
         return
-    for line in (*summary.warnings, *summary.lines()):
+    remarks = [remark for one in opened if one.remark and (remark := one.remark())]
+    for line in (*summary.warnings, *summary.lines(), *remarks):
         _say(line)
-    for what in wrote if summary.error is None else ():
+    for what in [one.wrote for one in opened if one.wrote] if summary.error is None else ():
         _say(f"wrote {what}")
 
 

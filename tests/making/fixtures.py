@@ -37,7 +37,8 @@ from edge.photos.manifest import Photo, read_manifest
 from edge.picture.geometry import read_photo
 from edge.picture.png import is_train_only
 from edge.sinks.jsonl import JsonLinesFile
-from edge.sinks.uncertain.store import LABELLED, UncertainStore
+from edge.sinks.uncertain.kept import LABELLED
+from edge.sinks.uncertain.store import UncertainStore
 from export.config import ExportConfig
 from export.exporter import export
 from export.network.outline import KINDS, Outline

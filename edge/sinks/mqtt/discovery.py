@@ -11,8 +11,9 @@ The format is Home Assistant's MQTT discovery, as its documentation of the `mqtt
 * entities with the same `device.identifiers` are one device; `origin.name` says what program is behind it.
 * `availability_topic` carries "online" or "offline"; an entity without one is always shown as available, so the
   sensor for the connection has none and shows "off" instead.
-* a template that renders "None" makes a sensor's state unknown; an `enum` sensor has `options`, and no unit;
-  `expire_after` is in whole seconds; a diagnostic entity has `entity_category: diagnostic`.
+* a template that renders "None" makes a sensor's state "unknown", so the answer of that name is shown as another word;
+  an `enum` sensor has `options`, and no unit; `expire_after` is in whole seconds; a diagnostic entity has
+  `entity_category: diagnostic`.
 * the state of an entity is at most 255 characters.
 * on its start Home Assistant publishes "online" on <discovery prefix>/status.
 """
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import edge
-from edge.contract.rejection import UNKNOWN
+from edge.contract.rejection import NOTHING_KNOWN, said
 
 MOST_OPTIONS = 100  # labels; the thousand of ImageNet are told one at a time
 LONGEST_STATE = 255  # characters
@@ -50,14 +51,14 @@ class Device:
 
     def _answer(self) -> Iterator[tuple[str, str, dict[str, Any]]]:
         state = f"{self.prefix}/state"
-        shown = f"('{UNKNOWN}' if value_json.unknown else value_json.label) or none | string"
+        shown = f"('{NOTHING_KNOWN}' if value_json.unknown else value_json.label) or none | string"
         label: dict[str, Any] = {
             "name": "Answer",
             "icon": "mdi:flower",
             "value_template": f"{{{{ ({shown})[:{LONGEST_STATE}] }}}}",
             "json_attributes_topic": state,
         }
-        options = list(dict.fromkeys((*self.labels, UNKNOWN)))
+        options = list(dict.fromkeys((*map(said, self.labels), NOTHING_KNOWN)))
         if len(options) <= MOST_OPTIONS and all(0 < len(option) <= LONGEST_STATE for option in options):
             label |= {"device_class": "enum", "options": options}
         probability: dict[str, Any] = {

@@ -3,9 +3,9 @@
 Out, below the topic prefix of the address, as JSON but for the last:
   state         {"label": "roses", "probability": 0.97, "unknown": false, "probabilities": {"roses": 0.97, ...},
                  "captured": "2026-11-23T06:50:00.123Z", "age_ms": 7.2, "picture": true, "reason": null}
-                With the ten best probabilities. Retained; published when the answer shown changes, and at least every
-                `every_s`. Without a picture all is null but "reason", and "picture" is false, so that no old answer
-                passes for one about now.
+                With the ten best probabilities, and where the answer is unknown "nearest": {"label", "probability"}.
+                Retained; published when the answer shown changes, and at least every `every_s`. Without a picture all
+                is null but "reason", and "picture" is false, so that no old answer passes for one about now.
   event         one object for each event as in JSON lines, and its "number", counted from 1 in each run. QoS 1: each
                 arrives at least once; a repeated number is one that came twice, a missing one was dropped.
   health        edge.contract.health.Health, retained; once a minute, and when a picture is missing or back.
@@ -39,6 +39,7 @@ from edge.contract.event import (
 )
 from edge.contract.frame import Clock, Frame, Sleep
 from edge.contract.health import Health, OutputHealth
+from edge.contract.result import nearest_record
 from edge.contract.sink import NEWEST
 from edge.errors import OutputError, UsageError
 from edge.sinks.mqtt.address import BrokerAddress, topic_fault
@@ -261,7 +262,7 @@ def _answer(decision: Decision) -> dict[str, Any]:
         "age_ms": round(decision.age_ms, 3),
         "picture": True,
         "reason": None,
-    }
+    } | nearest_record(decision)
 
 
 def _json(record: Mapping[str, Any]) -> bytes:

@@ -1,57 +1,51 @@
 """Frames that the model was unsure about, kept until a person says what they show.
 
 In:  decisions with their frames.
-Out: FOLDER/waiting/NAME.png, the region that was looked at, lossless and in full resolution, so that training's own
-     crop gives the model what it saw; the model's answers are in the file (edge/picture/png.py). Once labelled it is
+Out: FOLDER/waiting/NAME.png, as edge/sinks/uncertain/kept.py has them, for training only. Once labelled it is
      FOLDER/labelled/<label>/NAME.png: a folder of class folders, as `flora train` takes it.
 
 Unsure is what the model's own rule calls unknown, or a greatest probability below SURE, both before smoothing: of
-234 held-out flower photos the rule keeps 11 %, among them 69 % of the wrong answers. Kept is at most one frame in
+234 held-out flower photos the rule keeps 11 %, among them 69 % of the wrong answers. A model that was taught other
+things and is sure that this is one of them, as of an empty room, leaves nothing to ask. Kept is at most one frame in
 so many seconds, and none that looks like one of the last kept. Beyond `max_mb` the oldest that waits goes; what a
 person labelled is never deleted and does not count.
 """
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.base.files import write_atomically, writing
 from edge.contract.decision import Decision
 from edge.contract.frame import Clock, Frame
+from edge.contract.rejection import UNKNOWN
 from edge.contract.result import Result
 from edge.errors import UsageError
-from edge.picture.geometry import Picture
-from edge.picture.png import FAST_PNG, HEAD_BYTES, TRAIN_ONLY, note_of, with_note
+from edge.picture.png import TRAIN_ONLY
+from edge.sinks.uncertain.kept import (
+    LABELLED,
+    NAME,
+    WAITING,
+    Mark,
+    encoded,
+    head_note,
+    is_like_one_of,
+    mark_in,
+    mark_of,
+    new_name,
+    write_readme,
+)
 
 SURE = 0.7  # a greatest probability from here on is sure
-ANSWERS = 10  # most probable ones, kept with the picture
-WAITING, LABELLED = "waiting", "labelled"
-NAME = re.compile(r"\d{8}T\d{9}Z(-\d{1,4})?")
-# A 16x16 grey thumbnail less its mean. Mean difference in grey levels, photos at 640x480: sensor noise 1, brightness
-# 4, a shift of 1 % 4, of 3 % 12; another photo 24 and more in 99 of 100 cases. A difference hash would take each
-# dark, noisy frame for a new one.
-MARK_SIDE, SAME_BELOW, REMEMBERED = 16, 10.0, 64
-MARK_FROM = 120  # pixels of the short side that the thumbnail is made of: a third of the time of all of them
-README = """What a person labelled of the frames that the model was unsure about, one folder per class.
-
-Copy these class folders into the folder of photos that the model was trained on, and train again. Each file says
-within itself that it is for training only: flora train never puts it into the validation or the test split, because
-frames that a model chose by its own doubt, and that resemble each other, would falsify what is measured there.
-"""
-
-Mark = NDArray[np.int16]
+REMEMBERED = 64  # of the last kept, what they look like
 
 
 @dataclass(frozen=True)
@@ -93,9 +87,9 @@ class UncertainStore:
         if decision.is_held or not is_unsure(decision.result) or self._clock() - self._kept_at < self._gap_s:
             return None
         mark = mark_of(frame.seen_bgr)
-        if any(_difference(mark, kept) < SAME_BELOW for kept in self._marks):
+        if is_like_one_of(mark, self._marks):
             return None
-        path = self._write(_encoded(frame.seen_bgr, _note(decision, mark)), decision.captured)
+        path = self._write(encoded(frame.seen_bgr, decision, mark, {TRAIN_ONLY: True}), decision.captured)
         if path is not None:
             self._kept_at = self._clock()
             self._marks.append(mark)
@@ -105,7 +99,7 @@ class UncertainStore:
         """What nobody has labelled yet, newest first."""
         with self._lock:
             names = list(self._bytes)[: -limit - 1 : -1] if limit > 0 else []
-        return [_waiting(name, _head(self._path(name))) for name in names]
+        return [_waiting(name, head_note(self._path(name))) for name in names]
 
     def count(self) -> int:
         """How many wait."""
@@ -120,13 +114,14 @@ class UncertainStore:
             raise _gone(name) from error
 
     def label(self, name: str, label: str) -> Path:
-        """Move a frame to its class folder. Raises UsageError for a name or label that is none, or OutputError."""
-        if label not in self.labels or not _is_folder_name(label):
-            raise UsageError(f"label {label!a}: expected one of {', '.join(self.labels)}")
+        """Move a frame to the folder of its class, "unknown" for what is none of the model's.
+
+        Raises UsageError for a name or label that is none, or OutputError.
+        """
+        if label not in choices(self.labels) or not _is_folder_name(label):
+            raise UsageError(f"label {label!a}: expected one of {', '.join(choices(self.labels))}")
         path, target = self._path(name), self._folder / LABELLED / label / f"{name}.png"
-        readme = self._folder / LABELLED / "README.txt"
-        if not readme.exists():
-            write_atomically(readme, README.encode())
+        write_readme(self._folder)
         with self._lock, writing(target):
             self._require(name)
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -153,7 +148,7 @@ class UncertainStore:
             return None
         with self._lock:
             self._make_room(len(data))
-            name = self._new_name(captured)
+            name = new_name(self._folder, captured)
             path = self._path(name)
             write_atomically(path, data)
             self._bytes[name] = len(data)
@@ -168,15 +163,6 @@ class UncertainStore:
             with writing(self._path(name)):
                 self._path(name).unlink(missing_ok=True)
             total -= self._bytes.pop(name)
-
-    def _new_name(self, captured: float) -> str:
-        moment = datetime.fromtimestamp(captured, timezone.utc)
-        name = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
-        number, first = 1, name
-        while (self._path(name)).exists() or any((self._folder / LABELLED).glob(f"*/{name}.png")):
-            number += 1
-            name = f"{first}-{number}"
-        return name
 
     def _path(self, name: str) -> Path:
         if not NAME.fullmatch(name):
@@ -194,53 +180,20 @@ class UncertainStore:
             return {path.stem: path.stat().st_size for path in paths}
 
     def _found_marks(self) -> list[Mark]:
-        notes = [_head(self._path(name)) for name in list(self._bytes)[-REMEMBERED:]]
-        return [mark for note in notes if (mark := _stored_mark(note)) is not None]
+        notes = [head_note(self._path(name)) for name in list(self._bytes)[-REMEMBERED:]]
+        return [mark for note in notes if (mark := mark_in(note)) is not None]
 
 
 def is_unsure(result: Result) -> bool:
     """True if the model's own answer, before smoothing, leaves room for doubt."""
-    return bool(result.probabilities.max() < np.float32(SURE)) or result.is_unknown  # float32 as they are
+    if result.probabilities.max() < np.float32(SURE):  # float32 as they are
+        return True
+    return result.is_unknown and result.label != UNKNOWN  # one that was taught what is unknown may be sure of it
 
 
-def mark_of(picture_bgr: Picture) -> Mark:
-    """What near-duplicates have in common, of BGR uint8 (H, W, 3): int16 (16, 16)."""
-    step = max(1, min(picture_bgr.shape[:2]) // MARK_FROM)
-    thinned = np.ascontiguousarray(picture_bgr[::step, ::step])
-    small = cv2.resize(thinned, (MARK_SIDE, MARK_SIDE), interpolation=cv2.INTER_AREA)
-    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.int16)
-    return np.asarray(grey - round(float(grey.mean())), np.int16)
-
-
-def _difference(one: Mark, other: Mark) -> float:
-    return float(np.abs(one - other).mean())
-
-
-def _encoded(picture_bgr: Picture, note: dict[str, Any]) -> bytes:
-    return with_note(cv2.imencode(".png", picture_bgr, FAST_PNG)[1].tobytes(), note)
-
-
-def _note(decision: Decision, mark: Mark) -> dict[str, Any]:
-    result = decision.result
-    order = np.argsort(-result.probabilities, kind="stable")[:ANSWERS]
-    return {
-        "time": decision.captured,
-        "source": decision.source,
-        "name": decision.name,
-        "frame": decision.frame,
-        "answers": [[result.labels[i], round(float(result.probabilities[i]), 6)] for i in order],
-        "mark": mark.astype("<i2").tobytes().hex(),
-        TRAIN_ONLY: True,
-    }
-
-
-def _head(path: Path) -> dict[str, Any]:
-    """The note of a file; empty where there is none, or no file any more."""
-    try:
-        with path.open("rb") as file:
-            return note_of(file.read(HEAD_BYTES)) or {}
-    except OSError:
-        return {}
+def choices(labels: Sequence[str]) -> tuple[str, ...]:
+    """What a person may call a frame: a class of the model, or "unknown", none of these."""
+    return tuple(dict.fromkeys((*labels, UNKNOWN)))
 
 
 def _waiting(name: str, note: dict[str, Any]) -> Waiting:
@@ -249,14 +202,6 @@ def _waiting(name: str, note: dict[str, Any]) -> Waiting:
         return Waiting(name, float(note.get("time", 0.0)), answers)
     except (TypeError, ValueError):  # a picture that somebody put there
         return Waiting(name, 0.0, [])
-
-
-def _stored_mark(note: dict[str, Any]) -> Mark | None:
-    try:
-        mark = np.frombuffer(bytes.fromhex(note["mark"]), "<i2")
-        return np.asarray(mark.reshape(MARK_SIDE, MARK_SIDE), np.int16)
-    except (KeyError, TypeError, ValueError):
-        return None
 
 
 def _is_folder_name(label: str) -> bool:

@@ -3,6 +3,9 @@
 GET  /api/uncertain            {"waiting": [{"name", "time", "answers": [[label, probability], ...]}, ...], "labels"}
 GET  /api/uncertain/NAME.png   the picture
 POST /api/uncertain/NAME       {"label": "roses"} or {"discard": true}
+
+A label is one of the model's, or "unknown": a person says that it is none of these, whether or not the model has such
+a class.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Any
 from aiohttp import web
 
 from edge.errors import UsageError
-from edge.sinks.uncertain.store import UncertainStore, Waiting
+from edge.sinks.uncertain.store import UncertainStore, Waiting, choices
 from edge.sinks.web.records import number
 
 NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,159}")
@@ -55,8 +58,9 @@ class Uncertain:
         label = decision.get("label")
         if set(decision) != {"label"} or not isinstance(label, str):
             raise web.HTTPBadRequest(text=EXPECTED)
-        if label not in self._labels():
-            raise web.HTTPBadRequest(text=f"no such label; expected one of: {', '.join(self._labels())}")
+        labels = choices(self._labels())
+        if label not in labels:
+            raise web.HTTPBadRequest(text=f"no such label; expected one of: {', '.join(labels)}")
         await asyncio.to_thread(store.label, name, label)
         return web.json_response({"labelled": name, "label": label})
 

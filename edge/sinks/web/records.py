@@ -10,6 +10,7 @@ import math
 import time
 from typing import Any
 
+from edge.contract.decision import Decision
 from edge.contract.event import iso_utc
 from edge.contract.health import Health
 from edge.sinks.web.scene import Numbered, Scene, Shot
@@ -36,7 +37,14 @@ def shot_record(shot: Shot, labels: int = BARS) -> dict[str, Any]:
         "latency_ms": number(decision.latency_ms),
         "age_ms": number(decision.age_ms),
         "evidence": decision.result.evidence is not None,
+        "nearest": _nearest(decision),
     }
+
+
+def _nearest(decision: Decision) -> list[Any] | None:
+    """[label, probability] of the nearest known class where the answer is unknown."""
+    found = decision.nearest if decision.is_unknown else None
+    return [found[0], number(found[1])] if found else None
 
 
 def status_record(scene: Scene, health: Health) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.base.text import escaped, first_line, is_plain_name, one_line, printable, shown_name
+from edge.base.text import escaped, first_line, is_plain_name, one_line, printable, seconds_of, shown_name
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,15 @@ def test_of_an_error_its_first_line() -> None:
 )
 def test_a_name_is_plain_that_can_stand_in_a_line_of_a_file(name: str, is_plain: bool) -> None:
     assert is_plain_name(name) is is_plain
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("10m", 600), ("1.5h", 5400), ("0s", 0), ("", None), ("10", None), ("m", None), ("-5m", None),
+     ("10 m", None), ("1d", None), ("1e3s", None), ("nan", None), ("\u0663s", None), ("5m\n", None)],
+)  # fmt: skip
+def test_a_time_is_read_as_it_is_typed(text: str, seconds: float | None) -> None:
+    assert seconds_of(text) == seconds
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from tests.edge.fakes import decision
+from tests.edge.fakes import decision, probabilities
 
 
 @pytest.mark.parametrize(
@@ -12,6 +14,20 @@ from tests.edge.fakes import decision
 )
 def test_a_label_below_the_threshold_is_unknown(threshold: float | None, shown: str) -> None:
     assert decision((0.125, 0.75, 0.125), threshold=threshold).shown == shown
+
+
+def test_a_person_reads_another_word_than_a_program() -> None:
+    taught = decision((0.75, 0.0625, 0.1875), labels=("unknown", "roses", "tulips"))
+    assert (taught.shown, taught.said) == ("unknown", "nothing known")
+    assert (decision(threshold=0.9).shown, decision(threshold=0.9).said) == ("unknown", "nothing known")
+    assert (decision().shown, decision().said) == ("roses", "roses")
+
+
+def test_the_nearest_known_class_is_of_the_smoothed_answer() -> None:
+    taught = decision((0.75, 0.0625, 0.1875), labels=("unknown", "roses", "tulips"))
+    smoothed = replace(taught, probabilities=probabilities(0.5, 0.3125, 0.1875))
+    assert smoothed.nearest == ("roses", 0.3125)
+    assert decision((1.0,), labels=("unknown",)).nearest is None
 
 
 def test_the_label_stays_known_to_those_who_ask_for_it() -> None:

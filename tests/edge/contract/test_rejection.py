@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.contract.rejection import SURETIES, Rejection, is_unknown, known_sureties, overridden, surety
+from edge.contract.rejection import SURETIES, Rejection, is_unknown, known_sureties, overridden, said, surety
 from edge.errors import UsageError
 from tests.edge.fakes import quantised
 
@@ -39,6 +39,10 @@ def test_many_pictures_are_scored_at_once(name: str) -> None:
 def test_rounded_probabilities_keep_the_score_in_range(name: str) -> None:
     certain = np.array([255, 0, 0], np.float32) / 256  # what a uint8 softmax says at most
     assert 0.9 < surety(name, certain) <= 1
+
+
+def test_one_word_for_programs_and_one_for_people() -> None:
+    assert [said(label) for label in ("unknown", "roses", "Unknown")] == ["nothing known", "roses", "Unknown"]
 
 
 @pytest.mark.parametrize(("threshold", "unknown"), [(0.5, False), (0.51, True), (0.0, False)])

@@ -83,6 +83,26 @@ def test_an_unknown_answer_has_another_colour() -> None:
     assert of_colour(unknown, GREEN) == 0
 
 
+def test_what_is_nearest_is_written_small_beside_nothing_known() -> None:
+    shown, beside = (slice(0, 48), slice(0, 190)), (slice(0, 48), slice(260, 640))
+    known = draw_overlay(grey(640, 480), decision())
+    roses, tulips = (
+        draw_overlay(grey(640, 480), decision(values, threshold=0.9)) for values in ((0.1, 0.8, 0.1), (0.1, 0.1, 0.8))
+    )
+    assert (roses[shown] == tulips[shown]).all()  # the words are the same
+    assert (roses[beside] != tulips[beside]).any()
+    assert of_colour(roses[beside], WHITE) > 0
+    assert of_colour(known[beside], WHITE) == 0
+
+
+def test_a_class_of_other_things_is_drawn_as_nothing_known() -> None:
+    labels, values = ("unknown", "roses", "tulips"), (0.75, 0.0625, 0.1875)
+    taught = draw_overlay(grey(640, 480), decision(values, labels=labels))
+    words = draw_overlay(grey(640, 480), decision(values, labels=("nothing known", *labels[1:]), threshold=0.9))
+    assert (taught[:, :190] == words[:, :190]).all()  # what is nearest is beside that
+    assert (taught[374:] == words[374:]).all()  # the bars
+
+
 def test_a_more_probable_label_has_a_longer_bar() -> None:
     sure, unsure = (draw_overlay(grey(640, 480), decision(values)) for values in ((0.0, 1.0, 0.0), (0.3, 0.4, 0.3)))
     panel = slice(374, 398), slice(180, 310)  # the first bar

@@ -42,6 +42,14 @@ def test_stability_looks_back_over_ten_minutes() -> None:
     assert health_of(monitor).changes_per_minute == 0
 
 
+def test_the_summary_says_for_a_person_what_was_seen() -> None:
+    monitor, _ = watched(1.0, *[(0.125, 0.75, 0.125)] * 2)
+    monitor.add(decision(threshold=0.9), 0.0)
+    summary = monitor.summary(FakeSource(FakeClock(), 0), {}, None)
+    assert summary.label_counts == {"roses": 2, "unknown": 1}
+    assert "seen: roses 2, nothing known 1;" in summary.lines()[1]
+
+
 def test_what_it_keeps_is_bounded() -> None:
     monitor, _ = watched(0.001, *[ROSES] * 20_000)
     kept = [value for value in vars(monitor).values() if hasattr(value, "__len__")]

@@ -211,6 +211,8 @@ def test_an_address_without_a_secret_stays_where_it_is(address: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "changes", "message"),
     [
+        (("--learn-scene", "60s"), {}, r"--print-service with --learn-scene: .*; learn the scene first"),
+        (("--learn-scene=60s",), {}, r"--print-service with --learn-scene: .*; learn the scene first"),
         (("--show",), {}, r"--print-service with --show: a service has no screen; use --web, or leave --show out"),
         ((), {"name": "../x"}, r"a service named '\.\./x'; expected letters"),
         ((), {"user": "a b"}, r"a service of the user 'a b'; expected the name of an account"),
@@ -219,7 +221,7 @@ def test_an_address_without_a_secret_stays_where_it_is(address: str) -> None:
         ((), {"working_directory": "/srv\\"}, r"a service with the path"),
         ((), {"working_directory": ""}, r"a service with the path ''"),
     ],
-    ids=["window", "name", "user", "relative", "new line", "continuation", "empty"],
+    ids=["a scene", "a scene, with =", "window", "name", "user", "relative", "new line", "continuation", "empty"],
 )
 def test_what_can_be_no_service_is_refused(arguments: Sequence[str], changes: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message) as caught:

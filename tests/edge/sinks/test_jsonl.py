@@ -61,6 +61,7 @@ def test_a_line_holds_all_that_is_known_of_an_answer() -> None:
         "latency_ms": 3.5,
         "age_ms": 7.0,
         "captured": "2027-01-15T08:00:00.493Z",
+        "nearest": {"label": "roses", "probability": 0.75},
     }
     assert list(record["probabilities"]) == ["roses", "daisy", "tulips"]
 
@@ -142,6 +143,7 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
 
 
 def test_an_answer_that_stands_because_nothing_moved_says_so() -> None:
+    assert "nearest" not in json.loads(json_line(decision()))
     assert "held" not in json.loads(json_line(decision()))
     assert json.loads(json_line(replace(decision(), is_held=True)))["held"] is True
 

@@ -112,6 +112,17 @@ def test_what_will_have_been_written_is_known(run: Run, tmp_path: Path, monkeypa
     assert [one.wrote for one in found] == ["a.jsonl", "a.avi", "kept", None, None]
 
 
+@pytest.mark.usefixtures("_no_systemd")
+def test_a_scene_can_be_learned_where_frames_are_kept(run: Run, tmp_path: Path) -> None:
+    with ExitStack() as undo:
+        kept, _ = opened(run, undo, "--keep-uncertain", str(tmp_path), "--learn-scene", "60s")
+        assert kept.remark is not None
+        assert kept.remark() == "the run ended before its lesson: no frame of the scene was kept: there was no picture"
+        kept, _ = opened(run, undo, "--keep-uncertain", str(tmp_path))
+        assert kept.remark is not None
+        assert kept.remark() is None
+
+
 # One more kind
 
 

@@ -64,6 +64,11 @@ def test_the_first_decision_says_ready_and_what_was_seen(systemd: Systemd, sink:
     assert systemd.heard == ["READY=1\nSTATUS=roses 0.75\nWATCHDOG=1"]
 
 
+def test_the_status_is_for_a_person(systemd: Systemd, sink: SystemdSink) -> None:
+    sink.show(decision(threshold=0.9), frame())
+    assert "STATUS=nothing known (nearest: roses 0.75)\n" in systemd.heard[0]
+
+
 def test_ready_is_said_once(systemd: Systemd, sink: SystemdSink, clock: FakeClock) -> None:
     heard: list[str] = []
     for _ in range(20):

@@ -114,7 +114,7 @@ def columns_of(line: str) -> int:
 
 def test_the_panel_shows_label_bars_rate_stages_and_age() -> None:
     screen = "\n".join(panel_of([decision(number=number) for number in range(6)]).screen)
-    assert "roses  0.75" in screen
+    assert "roses 0.75" in screen
     assert re.search(r"roses +█{18} +0\.75", screen)
     assert re.search(r"tulips +█{3} +0\.12", screen)
     assert "5.0 frames/s   age 7 ms" in screen
@@ -140,8 +140,18 @@ def test_the_panel_never_wraps(label: str) -> None:
 
 
 def test_an_unknown_answer_names_the_nearest_label() -> None:
-    assert any("unknown (nearest: roses)" in line for line in panel_of([decision(threshold=0.9)]).screen)
-    assert "unknown (nearest: roses) 0.75" in plain_of([decision(threshold=0.9)])[0]
+    screen, plain = panel_of([decision(threshold=0.9)]).screen, plain_of([decision(threshold=0.9)])[0]
+    assert "nothing known (nearest: roses 0.75)" in screen[1]
+    assert ": nothing known (nearest: roses 0.75)  [" in plain
+    assert "unknown" not in "\n".join([*screen, plain])
+
+
+def test_a_class_of_other_things_is_nothing_known_in_the_bars_too() -> None:
+    taught = decision((0.75, 0.0625, 0.1875), labels=("unknown", "roses", "tulips"))
+    text = "\n".join([*panel_of([taught]).screen, *plain_of([taught])])
+    assert "nothing known (nearest: tulips 0.19)" in text
+    assert re.search(r"^  nothing known +█{18} +0\.75", text, re.MULTILINE)
+    assert "unknown" not in text
 
 
 def test_an_ascii_terminal_gets_ascii_bars() -> None:
@@ -202,7 +212,7 @@ def test_the_time_without_a_picture_is_counted_in_place() -> None:
 
 def test_the_next_picture_brings_the_answer_back() -> None:
     screen = panel_of([decision(), gap(4), decision(number=9)]).screen
-    assert "roses  0.75" in "\n".join(screen)
+    assert "roses 0.75" in "\n".join(screen)
     assert sum("no picture for" in line for line in screen) == 1  # among the events
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,7 +18,7 @@ from tests.edge.fakes import FakeClassifier
 from tests.edge.model import tiny
 
 
-def records(out: str) -> list[dict[str, object]]:
+def records(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
@@ -71,8 +72,23 @@ def test_below_the_threshold_the_answer_is_unknown(flora: Flora, model: Path, tm
     cv2.imwrite(str(grey), np.full((40, 40, 3), 128, np.uint8))
     found = flora("predict", "--model", model, "--threshold", "0.5", grey, "--json")
     assert found.code == 0
-    assert (records(found.out)[0]["answer"], records(found.out)[0]["unknown"]) == ("unknown", True)
-    assert flora("predict", "--model", model, "--threshold", "0.5", grey).out.startswith(f"{grey}: unknown\n")
+    (record,) = records(found.out)
+    assert (record["answer"], record["unknown"]) == ("unknown", True)
+    assert record["nearest"] == record["top"][0]
+    assert flora("predict", "--model", model, "--threshold", "0.5", grey).out.startswith(
+        f"{grey}: nothing known (nearest: "
+    )
+
+
+def test_a_class_of_other_things_is_nothing_known_to_a_person(flora: Flora, tmp_path: Path) -> None:
+    model = tiny.write_model(tmp_path / "m.tflite", labels=("unknown", "green", "blue"))
+    photo = tiny.write_photo(tmp_path / "red.png", "red")
+    first, bar, *_ = flora("predict", "--model", model, photo).out.splitlines()
+    assert first == f"{photo}: nothing known (nearest: green 0.00)"
+    assert bar.startswith("  nothing known   99.6%  #")
+    (record,) = records(flora("predict", "--model", model, photo, "--json").out)
+    assert (record["answer"], record["top"][0]["label"]) == ("unknown", "unknown")
+    assert record["nearest"] == {"label": "green", "probability": 0.0}
 
 
 def test_one_bad_photo_among_many_is_told_and_the_others_are_answered(flora: Flora, model: Path, photos: Path) -> None:

@@ -17,6 +17,7 @@ import cv2
 import pytest
 
 from edge.model.golden import GoldenCase
+from edge.picture.png import group_of
 from edge.tflite.archive import appended
 from tests.edge.conftest import Flora
 from tests.edge.model import tiny
@@ -99,6 +100,20 @@ def test_frames_ends_an_endless_source(flora: Flora, model: Path) -> None:
 def test_below_the_threshold_the_answer_is_unknown(flora: Flora, model: Path, photos: Path) -> None:
     found = flora("run", model, "--source", photos / "red" / "1.png", "--json", "--threshold", "1")
     assert records(found.out)[0]["unknown"] is True
+
+
+def test_a_scene_is_learned_and_what_to_do_with_it_is_said_once(flora: Flora, model: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    options = ("--source", "test", "--frames", "3", "--keep-uncertain", kept)
+    whole = flora("run", model, *options, "--learn-scene", "0.001s")
+    assert whole.code == 0, whole.err
+    assert "  scene_learned: kept 1 frame of the scene in " in whole.out
+    assert "of the scene" not in whole.err
+    broken_off = flora("run", model, *options, "--learn-scene", "24h")
+    assert broken_off.code == 0, broken_off.err
+    assert "of the scene" not in broken_off.out
+    assert "\nthe run ended before its lesson: " in broken_off.err
+    assert [group_of(path.read_bytes()) is None for path in (kept / "labelled/unknown").iterdir()][:1] == [False]
 
 
 def test_an_annotated_clip_is_written(flora: Flora, model: Path, photos: Path, tmp_path: Path) -> None:
@@ -410,6 +425,11 @@ def test_stdout_on_a_full_disk_is_one_line(model: Path, photos: Path) -> None:
         (
             ["--show", "--print-service"],
             "--print-service with --show: a service has no screen; use --web, or leave --show out",
+        ),
+        (["--learn-scene", "60s"], "--learn-scene: where shall the frames go? add --keep-uncertain DIR"),
+        (
+            ["--keep-uncertain", "x", "--learn-scene", "soon"],
+            "--learn-scene soon: expected a time such as 45, 60s, 5m or 1h, at most 24h",
         ),
         (["--clip", "x.mp4"], "x.mp4: the clip is an MJPEG .avi; give a name that ends with .avi"),
     ],

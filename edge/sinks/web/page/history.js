@@ -1,6 +1,6 @@
 // The strip of the last minutes: a column for each second, its colour the label, its height the probability.
 
-import { clock, element, percent } from "./parts.js";
+import { clock, element, percent, worded } from "./parts.js";
 
 const LENGTH_S = 600;
 const SHORTEST = 0.12; // of the height, so that the unsure can be seen
@@ -57,7 +57,7 @@ export class History {
     for (const [label] of this.seconds.values()) counts.set(label, (counts.get(label) ?? 0) + 1);
     const ranked = [...counts].sort((one, other) => other[1] - one[1]).slice(0, 8);
     const rows = ranked.map(([label, count]) => [label, percent(count / this.seconds.size)]);
-    const text = rows.map(([label, share]) => `${label} ${share}`).join(", ");
+    const text = rows.map(([label, share]) => `${worded(label)} ${share}`).join(", ");
     if (text === this.told) return;
     this.told = text;
     this.canvas.setAttribute("aria-label", text ? `Share of the last ten minutes: ${text}` : "Nothing yet.");
@@ -65,7 +65,7 @@ export class History {
       ...rows.map(([label, share]) => {
         const swatch = element("i");
         swatch.style.background = this.palette.of(label);
-        return element("li", {}, swatch, label, element("span", { className: "value" }, share));
+        return element("li", {}, swatch, worded(label), element("span", { className: "value" }, share));
       }),
     );
   }
@@ -74,6 +74,6 @@ export class History {
     const share = event.offsetX / this.canvas.clientWidth;
     const second = this.now - LENGTH_S + 1 + Math.floor(share * LENGTH_S);
     const found = this.seconds.get(second);
-    this.canvas.title = found ? `${clock(second)}: ${found[0]} ${percent(found[1])}` : clock(second);
+    this.canvas.title = found ? `${clock(second)}: ${worded(found[0])} ${percent(found[1])}` : clock(second);
   }
 }

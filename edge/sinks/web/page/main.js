@@ -5,7 +5,7 @@
 
 import { drawHealth } from "./health.js";
 import { History } from "./history.js";
-import { byId, clock, element, Palette, percent, say, seconds } from "./parts.js";
+import { byId, clock, element, Palette, percent, say, seconds, worded } from "./parts.js";
 import { LivePicture } from "./picture.js";
 import { Uncertain } from "./uncertain.js";
 
@@ -164,18 +164,19 @@ function drawAnswer() {
   if (found) {
     sayLabel(found.state === "starting" ? "starting" : found.state, "");
     const since = decision ? seconds(Date.now() / 1000 + offsetS - decision.epoch) : "";
-    say(byId("note"), decision ? `Last answer: ${decision.shown}, ${since} ago` : "\u00a0");
+    say(byId("note"), decision ? `Last answer: ${worded(decision.shown)}, ${since} ago` : "\u00a0");
     drawBars([], null);
     return;
   }
-  sayLabel(decision.shown, percent(decision.probability));
+  // The probability is that of a label: where nothing is known it stands beside the nearest one.
+  sayLabel(worded(decision.shown), decision.unknown ? "" : percent(decision.probability));
   say(byId("note"), note());
   drawBars(decision.top, decision.label);
 }
 
 function note() {
   const words = [];
-  if (decision.unknown && decision.label !== "unknown") words.push(`Nearest: ${decision.label}`);
+  if (decision.nearest) words.push(`Nearest: ${decision.nearest[0]}, ${percent(decision.nearest[1])}`);
   if (decision.held) words.push("Nothing moved; the answer is held");
   return words.join(". ") || "\u00a0";
 }
@@ -209,8 +210,8 @@ function newBar() {
 
 function drawBar(row, label, share, shown) {
   const [name, track, value] = row.children;
-  say(name, label);
-  name.title = label;
+  say(name, worded(label));
+  name.title = worded(label);
   row.dataset.shown = label === shown;
   row.dataset.label = label;
   track.firstChild.style.width = `${100 * (share ?? 0)}%`;

@@ -32,6 +32,11 @@ export const clock = (epoch) => new Date(epoch * 1000).toLocaleTimeString([], { 
 // Seen on light and on dark alike.
 const COLOURS = ["#5d83cf", "#3f9a70", "#d2566a", "#d9992b", "#9c68bd", "#38a0ae", "#c4703d", "#8c9a34", "#c4669d", "#71808f"];
 
+// The runner says "unknown", as files do; a person reads this instead (edge/contract/rejection.py has both).
+export const UNKNOWN = "unknown";
+const NOTHING_KNOWN = "nothing known";
+export const worded = (label) => (label === UNKNOWN ? NOTHING_KNOWN : label);
+
 // One colour for a label, in the bars, the strip and the legend; grey for unknown.
 export class Palette {
   constructor() {
@@ -44,7 +49,7 @@ export class Palette {
 
   of(label) {
     const place = this.places.get(label);
-    if (place === undefined || label === "unknown") return "#8b9088";
+    if (place === undefined || label === UNKNOWN) return "#8b9088";
     return place < COLOURS.length ? COLOURS[place] : `hsl(${(place * 137.5) % 360} 45% 52%)`;
   }
 }

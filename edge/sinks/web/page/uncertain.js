@@ -1,10 +1,11 @@
-// Frames that the model was unsure about: a button for each label, and one to discard.
+// Frames that the model was unsure about: a button for each label, one for none of them, and one to discard.
 
-import { byId, clock, element, percent, say } from "./parts.js";
+import { byId, clock, element, percent, say, UNKNOWN, worded } from "./parts.js";
 
 const REFRESH_MS = 5000;
 const MOST_BUTTONS = 12; // of labels; a model that knows more gets a list beside the likeliest few
 const FEW = 5;
+const NONE = "None of these"; // what a person says of a frame that is none of the classes: the label is UNKNOWN
 const AT_ONCE = 6; // cards; as page.css has it
 
 export class Uncertain {
@@ -40,7 +41,7 @@ export class Uncertain {
     } catch (error) {
       return; // the page says elsewhere that the runner cannot be reached
     }
-    this.labels = found.labels;
+    this.labels = found.labels.filter((label) => label !== UNKNOWN);
     const names = new Set(found.waiting.map((one) => one.name));
     for (const [name, card] of this.cards) if (!names.has(name)) this.drop(name, card);
     found.waiting.forEach((one, place) => this.place(one, place));
@@ -69,7 +70,7 @@ export class Uncertain {
 
   card(waiting) {
     const path = `/api/uncertain/${encodeURIComponent(waiting.name)}`;
-    const answers = waiting.answers.slice(0, 3).map(([label, share]) => `${label} ${percent(share)}`).join(", ");
+    const answers = waiting.answers.slice(0, 3).map(([label, share]) => `${worded(label)} ${percent(share)}`).join(", ");
     const card = element("li", { data: { name: waiting.name } });
     const decide = (body, said) => this.decide(waiting.name, card, path, body, said);
     card.append(
@@ -82,11 +83,13 @@ export class Uncertain {
 
   choices(waiting, decide) {
     const isMany = this.labels.length > MOST_BUTTONS;
-    const near = isMany ? waiting.answers.slice(0, FEW).map(([label]) => label) : this.labels;
-    const name = (label) => decide({ label }, `Saved as ${label}.`);
+    const likeliest = waiting.answers.map(([label]) => label).filter((label) => label !== UNKNOWN);
+    const near = isMany ? likeliest.slice(0, FEW) : this.labels;
+    const name = (label) => decide({ label }, `Saved as ${label === UNKNOWN ? NONE.toLowerCase() : label}.`);
     const choices = element("div", { className: "choices", role: "group", ariaLabel: "What is it?" });
     choices.append(...near.map((label) => element("button", { type: "button", onclick: () => name(label) }, label)));
     if (isMany) choices.append(this.list(name));
+    choices.append(element("button", { type: "button", className: "none", onclick: () => name(UNKNOWN) }, NONE));
     const discard = { type: "button", className: "discard", onclick: () => decide({ discard: true }, "Discarded.") };
     choices.append(element("button", discard, "Discard"));
     return choices;

@@ -325,7 +325,7 @@ def test_home_assistants_start_brings_the_discovery_again(broker: Broker, listen
         "daisy",
         "roses",
         "tulips",
-        "unknown",
+        "nothing known",
     ]
     assert listener.next("t/availability")[0] == "online"
 

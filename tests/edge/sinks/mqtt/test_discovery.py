@@ -55,16 +55,18 @@ def test_all_entities_are_of_one_device_and_say_who_made_them() -> None:
         assert entity["origin"] == {"name": "Flora", "sw_version": edge.__version__}
 
 
-def test_the_answer_is_one_of_the_labels_or_unknown() -> None:
+def test_the_answer_is_one_of_the_labels_or_nothing_known() -> None:
     assert config("label") == {
         **{key: config("fps")[key] for key in ("device", "origin")},
         "unique_id": f"{IDENTITY}_label",
         "name": "Answer",
         "icon": "mdi:flower",
         "device_class": "enum",
-        "options": ["daisy", "roses", "unknown"],
+        "options": ["daisy", "roses", "nothing known"],
         "state_topic": "flora/window/state",
-        "value_template": ("{{ (('unknown' if value_json.unknown else value_json.label) or none | string)[:255] }}"),
+        "value_template": (
+            "{{ (('nothing known' if value_json.unknown else value_json.label) or none | string)[:255] }}"
+        ),
         "json_attributes_topic": "flora/window/state",
         "availability_topic": "flora/window/availability",
         "expire_after": EXPIRE_S,
@@ -74,7 +76,7 @@ def test_the_answer_is_one_of_the_labels_or_unknown() -> None:
 @pytest.mark.parametrize(
     ("labels", "options"),
     [
-        pytest.param(("rose", "unknown"), ["rose", "unknown"], id="a label of that name"),
+        pytest.param(("rose", "unknown"), ["rose", "nothing known"], id="a class of other things"),
         pytest.param(tuple(f"{number}" for number in range(1000)), None, id="a thousand labels"),
         pytest.param(("rose", "x" * 256), None, id="a label that is too long"),
     ],

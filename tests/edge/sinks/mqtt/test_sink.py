@@ -88,6 +88,7 @@ def test_the_state_is_the_answer_in_json() -> None:
                 "age_ms": 7.0,
                 "picture": True,
                 "reason": None,
+                "nearest": {"label": "roses", "probability": 0.75},
             },
         )
     ]
@@ -110,6 +111,13 @@ def test_the_state_comes_when_the_answer_changes_and_every_so_often() -> None:
     assert topics(bench.show(DAISY, threshold=0.9)) == ["state"]
     bench.clock.now += 10
     assert topics(bench.show(DAISY, threshold=0.9)) == ["state"]
+
+
+def test_the_nearest_known_class_is_told_only_where_the_answer_is_unknown() -> None:
+    assert "nearest" not in Bench().up().show(ROSES)[0][1]
+    found = Bench().up().show((0.75, 0.0625, 0.1875), labels=("unknown", "roses", "tulips"))[0][1]
+    assert (found["label"], found["unknown"]) == ("unknown", True)
+    assert found["nearest"] == {"label": "tulips", "probability": 0.1875}
 
 
 def test_of_many_labels_the_ten_most_probable_are_told() -> None:
@@ -358,7 +366,7 @@ def test_a_model_with_other_labels_is_introduced_again() -> None:
     bench.health = health(labels=("oak",))
     sent = dict(bench.tell(event(MODEL_CHANGED)))
     label = next(config for topic, config in sent.items() if topic.endswith("_label/config"))
-    assert label["options"] == ["oak", "unknown"]
+    assert label["options"] == ["oak", "nothing known"]
 
 
 @pytest.mark.parametrize("discovery", [None, ""], ids=["None", "empty"])

@@ -16,9 +16,8 @@ from edge.contract.decision import Decision
 from edge.contract.frame import Frame
 from edge.errors import FloraError, OutputError, UsageError
 from edge.picture.geometry import decode, model_input
-from edge.picture.png import is_train_only, note_of
+from edge.picture.png import group_of, is_train_only, note_of
 from edge.picture.region import Roi
-from edge.sinks.uncertain.sink import UncertainSink
 from edge.sinks.uncertain.store import SURE, UncertainStore, is_unsure
 from tests.edge import fakes
 from tests.edge.fakes import LABELS, FakeClock, one_line, result
@@ -70,8 +69,20 @@ def test_unsure_is_improbable_or_unknown(
     assert is_unsure(result(*values, threshold=threshold)) is expected
 
 
-def test_a_model_that_was_taught_unknown_things_is_unsure_about_them() -> None:
-    assert is_unsure(result(0.95, 0.05, labels=("unknown", "roses")))
+@pytest.mark.parametrize(
+    ("values", "threshold", "expected"),
+    [
+        pytest.param((0.95, 0.05), None, False, id="surely another thing"),
+        pytest.param((SURE, 0.3), None, False, id="just surely another thing"),
+        pytest.param((SURE, 0.3), 0.9, False, id="surely another thing, whatever the threshold"),
+        pytest.param((0.69, 0.31), None, True, id="perhaps another thing"),
+        pytest.param((0.1, 0.9), 0.95, True, id="a class below the threshold"),
+    ],
+)
+def test_a_model_that_was_taught_other_things_leaves_nothing_to_ask_where_it_is_sure_of_one(
+    values: tuple[float, ...], threshold: float | None, expected: bool
+) -> None:
+    assert is_unsure(result(*values, labels=("unknown", "roses"), threshold=threshold)) is expected
 
 
 def test_the_raw_answer_counts_and_not_the_smoothed_one(store: UncertainStore) -> None:
@@ -233,10 +244,20 @@ def test_a_frame_that_is_gone_is_said_to_be(store: UncertainStore, clock: FakeCl
             call(name)
 
 
-@pytest.mark.parametrize("label", ["", "tulip", "../roses", "ROSES", "roses/", "unknown"])
+def test_none_of_these_may_be_said_of_a_frame_though_the_model_has_no_such_class(
+    store: UncertainStore, clock: FakeClock, tmp_path: Path
+) -> None:
+    name = keep(store, clock, 1)
+    path = store.label(name, "unknown")
+    assert path == tmp_path / "kept/labelled/unknown" / f"{name}.png"
+    assert is_train_only(path.read_bytes())
+    assert group_of(path.read_bytes()) is None
+
+
+@pytest.mark.parametrize("label", ["", "tulip", "../roses", "ROSES", "roses/", "UNKNOWN", "nothing known"])
 def test_only_labels_of_the_model_are_taken(store: UncertainStore, clock: FakeClock, label: str) -> None:
     name = keep(store, clock, 1)
-    with pytest.raises(UsageError, match="expected one of daisy, roses, tulips"):
+    with pytest.raises(UsageError, match=r"expected one of daisy, roses, tulips, unknown$"):
         store.label(name, label)
     assert store.count() == 1
 
@@ -337,12 +358,3 @@ def test_two_threads_may_keep_and_label_at_once(tmp_path: Path) -> None:
     assert labelled
     assert all(is_train_only(path.read_bytes()) for path in labelled)
     assert store.count() == len(list((tmp_path / "kept/waiting").iterdir()))
-
-
-def test_sink_offers_every_frame_and_asks_for_the_newest_only(store: UncertainStore, clock: FakeClock) -> None:
-    sink = UncertainSink(store)
-    assert (sink.name, sink.backlog, sink.needs_picture) == ("keep-uncertain", 1, True)
-    sink.show(unsure(), scene(1))
-    sink.close()
-    sink.close()
-    assert store.count() == 1

@@ -41,6 +41,12 @@ def test_a_label_and_a_discard_reach_the_store(run: Served) -> None:
     assert run.store.discarded == [other]
 
 
+def test_none_of_these_reaches_the_store_though_the_model_has_no_such_class(run: Served) -> None:
+    assert run.post(PATH, {"label": "unknown"}).json == {"labelled": NAME, "label": "unknown"}
+    assert run.store.labelled == [(NAME, "unknown")]
+    assert run.ask("/api/uncertain").json["labels"] == list(LABELS)
+
+
 def test_a_frame_that_somebody_else_has_labelled_is_one_line(run: Served) -> None:
     run.post(PATH, {"label": "roses"})
     assert "no such one is waiting" in run.post(PATH, {"label": "tulips"}).error

@@ -139,10 +139,25 @@ def test_the_bars_match_the_state(browser: Browser, many: int) -> None:
 
 def test_unknown_is_said_with_the_nearest_label(browser: Browser) -> None:
     with served() as run:
-        run.show(decision((0.25, 0.5, 0.25), threshold=0.9))
+        run.show(decision((0.25, 0.5, 0.25), threshold=0.9, time=time.time()))
         _open(browser, run)
-        browser.wait("document.querySelector('#label .name')?.textContent === 'unknown'")
-        assert browser.ask("document.querySelector('#note').textContent") == "Nearest: roses"
+        browser.wait("document.querySelector('#label .name')?.textContent === 'nothing known'")
+        assert browser.ask("document.querySelector('#label .share').textContent") == ""
+        assert browser.ask("document.querySelector('#note').textContent") == "Nearest: roses, 50%"
+        browser.wait("document.querySelector('#legend li')?.textContent === 'nothing known100%'")
+        assert browser.ask("document.title") == "nothing known · Flora"
+
+
+def test_a_class_of_other_things_is_nothing_known_too(browser: Browser) -> None:
+    labels = ("unknown", "roses", "tulips")
+    with served() as run:
+        run.now[0] = health(labels=labels)
+        run.show(decision((0.75, 0.0625, 0.1875), labels=labels))
+        _open(browser, run)
+        browser.wait("document.querySelector('#label .name')?.textContent === 'nothing known'")
+        assert browser.ask("document.querySelector('#note').textContent") == "Nearest: tulips, 19%"
+        assert browser.ask(BARS)[0] == ["nothing known", "75%"]
+        assert "unknown" not in browser.ask("document.body.innerText")
 
 
 def test_the_heat_map_comes_and_goes_with_its_button(browser: Browser) -> None:
@@ -187,6 +202,24 @@ def test_labelling_moves_the_file_and_discarding_deletes_it(browser: Browser, tm
         browser.click("#waiting li .discard")
         browser.wait("document.querySelectorAll('#waiting li').length === 0")
     assert not list((tmp_path / "waiting").glob("*.png"))
+
+
+@pytest.mark.parametrize("labels", [LABELS, tuple(f"flower {number}" for number in range(20))], ids=["few", "many"])
+def test_none_of_these_can_be_said_of_a_frame(browser: Browser, tmp_path: Path, labels: tuple[str, ...]) -> None:
+    store = UncertainStore(tmp_path, labels, per_minute=1e9)
+    values = (0.5, *[0.5 / (len(labels) - 1)] * (len(labels) - 1))
+    assert store.offer(decision(values, labels=labels), _frame(PatternSource((64, 48)).image(1), 1))
+    with served(store=store) as run:
+        run.now[0] = health(labels=labels)
+        run.show()
+        _open(browser, run)
+        browser.wait("document.querySelectorAll('#waiting li').length === 1")
+        name = store.waiting()[0].name
+        assert browser.ask("document.querySelector('#waiting .none').textContent") == "None of these"
+        browser.click("#waiting .none")
+        browser.wait("document.querySelectorAll('#waiting li').length === 0")
+        assert browser.ask("document.querySelector('#uncertain-said').textContent") == "Saved as none of these."
+    assert (tmp_path / "labelled" / "unknown" / f"{name}.png").is_file()
 
 
 def test_a_label_that_could_not_be_saved_is_told_and_the_frame_stays(browser: Browser) -> None:

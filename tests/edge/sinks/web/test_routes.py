@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ import pytest
 from edge.contract.event import NO_PICTURE, STARTED, Event
 from edge.contract.health import NO_PICTURE as NO_PICTURE_STATE
 from edge.contract.health import STARTING, STOPPED
+from edge.contract.rejection import NOTHING_KNOWN, UNKNOWN
 from edge.sinks.web.routes import LARGEST_BODY, PAGE
 from tests.edge.fakes import LABELS, decision, frame
 from tests.edge.sinks.web.serving import Served, health, served, with_evidence
@@ -67,6 +69,17 @@ def test_the_state_is_honest_about_unknown(run: Served) -> None:
     run.show(decision((0.25, 0.5, 0.25), threshold=0.9))
     found = run.ask("/api/state").json["decision"]
     assert (found["shown"], found["label"], found["unknown"]) == ("unknown", "roses", True)
+    assert found["nearest"] == ["roses", 0.5]
+
+
+def test_a_known_answer_has_none_nearest(run: Served) -> None:
+    run.show(decision((0.25, 0.5, 0.25)))
+    assert run.ask("/api/state").json["decision"]["nearest"] is None
+
+
+def test_the_page_has_the_words_of_the_other_views(steady: Served) -> None:
+    script = steady.ask("/parts.js").body.decode()
+    assert dict(re.findall(r'const (\w+) = "([^"]+)";', script)) == {"UNKNOWN": UNKNOWN, "NOTHING_KNOWN": NOTHING_KNOWN}
 
 
 def test_the_state_before_the_first_picture_has_no_decision(run: Served) -> None:
