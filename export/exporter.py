@@ -17,7 +17,6 @@ from pathlib import Path
 
 from edge.base.progress import Say, Stages, silent
 from edge.errors import FloraError, ModelError, UsageError
-from edge.evaluation import calibration
 from edge.evaluation.accuracy import Scores, score
 from edge.model.card import ModelCard, pack
 from edge.photos.manifest import Split, manifest_hash
@@ -74,7 +73,7 @@ def export(
     show(variants, float_validation)
     winner, finished, choice = _chosen(job, found, variants, float_validation, tell)
     result = job.tested(found.made, variants, winner, finished)
-    before = calibration.expected_calibration_error(result.before, result.truth)
+    before = score(result.truth, result.before, trained.labels).ece
     card = job.card(winner, finished, result.scores, result.float_test, before)
     size = write_model(out, finished.flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
     page = write_export_report(

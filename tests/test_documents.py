@@ -45,6 +45,7 @@ RUN = (
     "flora predict .readme/garden.jpg",
     "flora inspect flowers.tflite",
     "flora inspect photos",
+    "flora evaluate flowers.tflite photos --others pictures",
     "flora evaluate flowers.tflite photos --unknown pictures",
     "flora benchmark flowers.tflite",
     "flora run --source 0 --web 0.0.0.0:8080 --print-service",

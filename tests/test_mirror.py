@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("edge", "training", "export", "tests/drills", "tests/making")
+ROOMS = ("edge", "training", "export", "tests/drills", "tests/making", "tests/studies")
 # Those that are about no single file, and what they are about.
 OF_SEVERAL = {
     "tests/edge/sinks/mqtt/test_broker.py": "the whole room, against a broker",

@@ -8,6 +8,7 @@ Out: text that stays in its line. What cannot be printed is a "?" (`printable`) 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 HIDDEN = "***"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600}
@@ -72,3 +73,9 @@ def is_plain_name(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return not any(ord(letter) < 32 or 0x7F <= ord(letter) < 0xA0 or letter in "\u2028\u2029" for letter in name)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """A line each, indented by two, the cells of a column one below the other; all rows have as many."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -4,8 +4,8 @@ In:  truth (n,) int class numbers, probabilities (n, K) float rows that sum to a
 Out: shares in 0..1 (never percent) with their 95% intervals; `Scores` holds a whole evaluation.
 
 K is the number of classes, n the number of photos. A quantity that is undefined (the precision of a class that
-was never predicted) is None, never NaN, so that every result can be written as JSON. Beside this module:
-`calibration_metrics` (how far a calibration error can be trusted), `rejection_metrics` (known against unknown).
+was never predicted) is None, never NaN, so that every result can be written as JSON. Photos and column of a class
+"unknown" are left out (edge/evaluation/known.py): the answer is the most probable known class.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.base.intervals import Z_95, wilson_interval
 from edge.evaluation.calibration import checked_answers, expected_calibration_error, nll
+from edge.evaluation.known import over_known
 
 WIDEST_MATRIX = 16  # classes; a wider confusion matrix does not fit a terminal line
 
@@ -146,15 +147,15 @@ def agreement(predicted_a: ArrayLike, predicted_b: ArrayLike) -> float:
 class Scores:
     """One model on one set of photos."""
 
-    top1: float  # share of photos named rightly
+    top1: float  # share of photos of known classes named rightly
     low: float  # Wilson 95% interval of top1
     high: float
     n: int  # photos
-    labels: tuple[str, ...]  # (K,)
-    classes: tuple[ClassScore, ...]  # (K,)
-    confusion: tuple[tuple[int, ...], ...]  # (K, K), row = truth
-    ece: float  # expected calibration error, 15 bins
-    nll: float  # nats
+    labels: tuple[str, ...]  # (k,) the known ones
+    classes: tuple[ClassScore, ...]  # (k,)
+    confusion: tuple[tuple[int, ...], ...]  # (k, k), row = truth
+    ece: float  # expected calibration error, 15 bins, of what is shown on a device, "unknown" included
+    nll: float  # nats, likewise
     top_confusions: tuple[Confusion, ...]  # most frequent mistakes first
 
     def to_json(self) -> dict[str, Any]:
@@ -196,24 +197,31 @@ class Scores:
 
 
 def score(truth: ArrayLike, probabilities: ArrayLike, labels: Sequence[str]) -> Scores:
-    """Evaluate answers (n, K) against truth (n,), n >= 1, K = len(labels); a tie goes to the lower class number."""
+    """Evaluate answers (n, K) against truth (n,), K = len(labels), at least one photo of a known class.
+
+    A tie goes to the lower class number. Calibration is that of all K outputs, on the same photos.
+    """
     answers, classes = checked_answers(probabilities, truth)
     if answers.shape[1] != len(labels):
         raise ValueError(f"{answers.shape[1]} probabilities a photo for {len(labels)} labels; expected one each")
-    matrix = confusion_matrix(classes, answers.argmax(axis=1), len(labels))
-    hits, n = int(matrix.trace()), len(classes)
+    known = over_known(classes, answers, labels)
+    shown, classes = answers[known.photos], classes[known.photos]
+    matrix = confusion_matrix(known.truth, known.named, len(known.labels))
+    hits, n = int(matrix.trace()), len(known.truth)
+    if n == 0:
+        raise ValueError('photos of the class "unknown" alone; expected at least one of a known class')
     low, high = wilson_interval(hits, n)
     return Scores(
         top1=hits / n,
         low=low,
         high=high,
         n=n,
-        labels=tuple(labels),
-        classes=per_class(matrix, labels),
+        labels=known.labels,
+        classes=per_class(matrix, known.labels),
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
-        ece=expected_calibration_error(answers, classes),
-        nll=nll(answers, classes),
-        top_confusions=top_confusions(matrix, labels),
+        ece=expected_calibration_error(shown, classes),
+        nll=nll(shown, classes),
+        top_confusions=top_confusions(matrix, known.labels),
     )
 
 

@@ -7,6 +7,7 @@ monitor       what a run adds up: the summary, the health
 motion        has anything moved?
 pace          when the next frame's turn is, and how a hot board is spared
 replay        a recording through the loop once more
+scenes        what a clip would have been shown and sighted as, without waiting
 service       `flora run` as a unit of systemd
 sightings     a label held for a while becomes an event
 smoothing     one answer a frame in, one steadier decision out

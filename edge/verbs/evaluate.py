@@ -1,12 +1,13 @@
 """Accuracy with 95 % intervals, precision and recall of each class, the confusion matrix, and what is called unknown.
 
 A run folder is measured on its own held-out test photos; a .tflite file on those of --run RUN, or on a folder of class
-folders given last. Two or more models are compared photo by photo. Photos that a run among the models was trained or
-chosen on are left out. --unknown FOLDER adds how well the models tell pictures of other things, at any depth, from
-the photos of their classes. A .tflite file needs no TensorFlow.
+folders given last. Two or more models are compared photo by photo, over the classes that they know, whether or not one
+of them also has a class "unknown". Photos that a run among the models was trained or chosen on are left out. --others
+FOLDER, again and again, adds how many pictures of other things, at any depth, are named as a class all the same; and
+--scenes CLIP how often that happens in a video, as flora run would show it. A .tflite file needs no TensorFlow.
 
 example: flora evaluate runs/flowers
-         flora evaluate flowers.tflite --run runs/flowers --unknown pictures/of/anything/else
+         flora evaluate flowers.tflite --run runs/flowers --others pictures/of/anything/else
          flora evaluate runs/flowers flowers.tflite photos/
 """
 
@@ -15,19 +16,19 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge.base.progress import Progress
+from edge.contract.rejection import UNKNOWN
 from edge.contract.result import PictureClassifier
 from edge.errors import ModelError, PhotoError, UsageError
-from edge.evaluation import accuracy
-from edge.evaluation.evaluation import Asked, Evaluation, ask, evaluate
+from edge.evaluation.comparison import Comparison
+from edge.evaluation.evaluation import Asked, Evaluation, ask, comparisons, measure
 from edge.evaluation.held_out import HeldOut, from_folder, from_run, of_unknown_things, pictures
+from edge.evaluation.known import known_labels
+from edge.live.scenes import Scene, table, watch_clip
 from edge.photos.manifest import SPLITS, read_manifest
 from edge.photos.run_folder import MANIFEST, is_run
 from edge.picture.video import quieten_opencv
@@ -49,7 +50,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", default="test", choices=SPLITS, help="which photos of the run (default: test)")
     parser.add_argument("--photos", metavar="FOLDER", help="where the run's photos are, if they have moved")
     parser.add_argument(
-        "--unknown", metavar="FOLDER", help="pictures of anything else: how many of them are called unknown?"
+        "--others",
+        "--unknown",
+        metavar="FOLDER",
+        action="append",
+        default=[],
+        help="pictures of anything else: how many of them are called unknown? May be given again",
+    )
+    parser.add_argument(
+        "--scenes",
+        metavar="CLIP",
+        action="append",
+        default=[],
+        help="a video of anything else: what would flora run have sighted in it? May be given again",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
 
@@ -58,17 +71,20 @@ def run(args: argparse.Namespace) -> int:
     quieten_opencv()
     models, folder = _sort_out(args.models)
     held = _unseen(_held(args, models, folder), args, models)
-    things = of_unknown_things(Path(args.unknown)) if args.unknown else None
+    folders = [(name, of_unknown_things(Path(name))) for name in args.others]
     classifiers = [open_classifier(model) for model in models]
     for line in (line for classifier in classifiers for line in getattr(classifier, "remarks", ())):
         _tell(line)
     _require_same_labels(held, classifiers)
-    known = _ask(classifiers, held, "measuring")
+    asked = _ask(classifiers, held, "measuring")
+    _require_known(asked, held, classifiers[0])
     _warn_of_other_splits(held, classifiers)
-    unknown = _ask(classifiers, _others(things, args, models, known), "measuring unknown things") if things else None
-    results = dict(zip(models, _evaluate(known, unknown), strict=True))
-    truth, first, *others = _truth(known), *(answers.probabilities for answers in known.answers)
-    _show(args, f"{len(truth)} {held.what}", results, [_compare(truth, first, other) for other in others])
+    seen = _no_others(args, models, asked)
+    others = [(name, _ask(classifiers, replace(one, seen=seen), "measuring other things")) for name, one in folders]
+    found = measure(asked, others)
+    scenes = [[watch_clip(classifier, clip) for clip in args.scenes] for classifier in classifiers]
+    photos = sum(label in found[0].scores.labels for label in asked.labels)
+    _show(args, f"{photos} {held.what}", dict(zip(models, found, strict=True)), scenes, comparisons(asked))
     return 0
 
 
@@ -77,31 +93,33 @@ def _ask(classifiers: list[PictureClassifier], held: HeldOut, title: str) -> Ask
         return ask(classifiers, pictures(held, _tell, bar))
 
 
-def _others(things: HeldOut, args: argparse.Namespace, models: list[str], known: Asked) -> HeldOut:
-    """Photos measured already, and any photo of a run at hand, are no pictures of unknown things."""
+def _no_others(args: argparse.Namespace, models: list[str], asked: Asked) -> frozenset[str]:
+    """Photos measured already, and any photo of a run at hand: they are no pictures of other things.
+
+    What a run holds out of its own pictures of other things is what it may be measured on.
+    """
     runs = {*filter(is_run, models), *([args.run] if args.run else [])}
-    listed = {photo.sha256 for run in runs for photo in read_manifest(Path(run) / MANIFEST)}
-    return replace(things, seen=known.sha256s | listed)
-
-
-def _evaluate(known: Asked, unknown: Asked | None) -> list[Evaluation]:
-    of_unknown = unknown.answers if unknown else [None] * len(known.answers)
-    return [evaluate(_truth(known), *pair) for pair in zip(known.answers, of_unknown, strict=True)]
-
-
-def _truth(known: Asked) -> NDArray[np.int64]:
-    """Class numbers (n,)."""
-    return np.array([known.answers[0].labels.index(label) for label in known.labels], np.int64)
+    photos = [photo for run in runs for photo in read_manifest(Path(run) / MANIFEST)]
+    listed = {photo.sha256 for photo in photos if photo.split != "test" or photo.label != UNKNOWN}
+    return frozenset(asked.sha256s) | listed
 
 
 def _show(
-    args: argparse.Namespace, what: str, results: dict[str, Evaluation], comparisons: list[dict[str, Any]]
+    args: argparse.Namespace,
+    what: str,
+    results: dict[str, Evaluation],
+    scenes: list[list[Scene]],
+    against_first: Sequence[Comparison],
 ) -> None:
     if args.json:
-        found = {name: one.to_json() for name, one in results.items()}
-        print(json.dumps({"photos": what, "models": found, "against_first": comparisons}))
+        found = {
+            name: one.to_json() | {"scenes": [scene.to_json() for scene in seen]}
+            for (name, one), seen in zip(results.items(), scenes, strict=True)
+        }
+        compared = [one.to_json() for one in against_first]
+        print(json.dumps({"photos": what, "models": found, "against_first": compared}))
     else:
-        print(_text(what, results, comparisons))
+        print(_text(what, results, scenes, against_first))
 
 
 def _tell(line: str) -> None:
@@ -154,19 +172,28 @@ def _unseen(held: HeldOut, args: argparse.Namespace, models: list[str]) -> HeldO
 
 
 def _require_same_labels(held: HeldOut, classifiers: list[PictureClassifier]) -> None:
-    """All models must know the same classes in the same order, and every class of the photos."""
+    """All models must know the same classes in the same order, "unknown" left aside, and every class of the photos."""
     first = classifiers[0]
     for other in classifiers[1:]:
-        if other.labels != first.labels:
+        if known_labels(other.labels) != known_labels(first.labels):
             raise ModelError(
                 f"{other.name} knows {', '.join(other.labels[:6])}, {first.name} knows {', '.join(first.labels[:6])}; "
                 "expected the same labels in the same order"
             )
-    strange = sorted(set(held.labels) - set(first.labels))
+    strange = sorted(set(held.labels) - {*first.labels, UNKNOWN})
     if strange:
         raise PhotoError(
             f"class {strange[0]} of the photos is not one of {first.name}'s labels: {', '.join(first.labels[:10])}; "
             "rename or move its folder, or take another model"
+        )
+
+
+def _require_known(asked: Asked, held: HeldOut, first: PictureClassifier) -> None:
+    known = known_labels(first.labels)
+    if not set(asked.labels) & set(known):
+        raise PhotoError(
+            f"the {held.what} are all of class {UNKNOWN}; expected some of {', '.join(known[:10])}; "
+            "pictures of other things are given with --others"
         )
 
 
@@ -178,25 +205,13 @@ def _warn_of_other_splits(held: HeldOut, classifiers: list[PictureClassifier]) -
             _tell(f"{classifier.name} was trained on another split than the {held.what}; it may have seen some of them")
 
 
-def _compare(truth: NDArray[np.int64], first: NDArray[np.float32], other: NDArray[np.float32]) -> dict[str, Any]:
-    """The other model against the first, paired by photo."""
-    right_first, right_other = first.argmax(axis=1) == truth, other.argmax(axis=1) == truth
-    return {
-        "agreement": accuracy.agreement(first.argmax(axis=1), other.argmax(axis=1)),
-        "difference": asdict(accuracy.paired_difference(right_other, right_first)),
-        "mcnemar": asdict(accuracy.mcnemar(right_other, right_first)),
-    }
-
-
-def _text(what: str, results: dict[str, Evaluation], comparisons: list[dict[str, Any]]) -> str:
-    parts = [f"{name} on {what}\n{found.text()}" for name, found in results.items()]
+def _text(
+    what: str, results: dict[str, Evaluation], scenes: list[list[Scene]], against_first: Sequence[Comparison]
+) -> str:
+    parts = [
+        f"{name} on {what}\n" + "\n".join([found.text(), *(["", *table(seen)] if seen else [])])
+        for (name, found), seen in zip(results.items(), scenes, strict=True)
+    ]
     first, *others = results
-    for name, found in zip(others, comparisons, strict=True):
-        gap, test = found["difference"], found["mcnemar"]
-        parts.append(
-            f"{name} against {first}: {100 * gap['difference']:+.1f} points "
-            f"(95 % interval {100 * gap['low']:+.1f} to {100 * gap['high']:+.1f}), "
-            f"same answer on {found['agreement']:.1%}; right where the other is wrong: "
-            f"{test['only_a']} against {test['only_b']} photos, McNemar p = {test['p_value']:.2g}"
-        )
+    parts += [found.text(name, first) for name, found in zip(others, against_first, strict=True)]
     return "\n\n".join(parts)

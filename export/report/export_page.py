@@ -21,6 +21,7 @@ from edge.evaluation import calibration
 from edge.evaluation.accuracy import Scores
 from edge.evaluation.calibration import error_change, error_interval, luck
 from edge.evaluation.evaluation import Answers, Evaluation, evaluate
+from edge.evaluation.known import over_known
 from edge.evaluation.unknowns import Detected, risk_coverage
 from edge.model.golden import GoldenCase
 from export.report import slimmed
@@ -39,6 +40,11 @@ class Measured:
     truth: NDArray[np.int64]  # (n,) class numbers
     before: NDArray[np.float32]  # (n, K) probabilities with a temperature of 1
     after: NDArray[np.float32]  # (n, K) those of the written file
+
+    def over_known(self, labels: Sequence[str]) -> Measured:
+        """The photos of known classes."""
+        photos = over_known(self.truth, self.after, labels).photos
+        return Measured(self.truth[photos], self.before[photos], self.after[photos])
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +89,8 @@ def _unknown(found: ExportReport) -> Answers | None:
 
 
 def _results(found: ExportReport, test: Evaluation) -> Markup:
-    scores = test.scores
-    before = calibration.expected_calibration_error(found.test.before, found.test.truth)
+    scores, known = test.scores, found.test.over_known(found.labels)
+    before = calibration.expected_calibration_error(known.before, known.truth)
     cells = [
         (
             f"{scores.top1:.1%}",
@@ -128,9 +134,10 @@ def _top1(scores: Scores | None) -> str:
 
 def _calibration(found: ExportReport, folder: Path) -> list[Markup]:
     plot = folder / "calibration.png"
-    plots.plot_calibration(found.test.before, found.test.after, found.test.truth, plot)
+    test, validation = (one.over_known(found.labels) for one in (found.test, found.validation))
+    plots.plot_calibration(test.before, test.after, test.truth, plot)
     heads = ("calibration error", "photos", "before", "after", "change", "by luck alone")
-    rows = [_calibration_row("validation", found.validation), _calibration_row("test", found.test)]
+    rows = [_calibration_row("validation", validation), _calibration_row("test", test)]
     return [
         figure("Are the probabilities right? (test photos)", plot, HOW_TO_READ["calibration"]),
         element("p", f"Temperature: {found.temperature:.3f}, fitted on the validation photos."),
@@ -201,10 +208,10 @@ def _detected(unknown: Detected) -> list[tuple[str, str]]:
 
 def _draw(found: ExportReport, test: Evaluation, risk: Path, spread: Path) -> None:
     """Photos of a class "unknown" are left out of both plots: there is nothing to answer."""
-    is_known = np.array(found.labels)[found.test.truth] != UNKNOWN
-    answers = Answers(found.labels, found.test.after, found.rejection)
-    scores = answers.sureties[is_known]
-    is_right = (answers.probabilities.argmax(axis=1) == found.test.truth)[is_known]
+    known = over_known(found.test.truth, found.test.after, found.labels)
+    is_known = np.array(known.labels)[known.truth] != UNKNOWN
+    answers, is_right = Answers(found.labels, found.test.after, found.rejection), known.is_right[is_known]
+    scores = answers.sureties[known.photos][is_known]
     answered, others = test.answered, _unknown(found)
     stands = (answered.coverage.value, 1 - answered.accuracy.value) if answered and answered.accuracy else None
     plots.plot_risk_coverage(risk_coverage(scores, is_right), stands, risk)

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from edge.base import intervals
 from edge.base.intervals import Interval, ratio
 from edge.base.progress import Stages
-from edge.evaluation import accuracy
 from edge.evaluation.accuracy import Scores, score
+from edge.evaluation.comparison import Comparison, compare
+from edge.evaluation.known import over_known
 from edge.machine.starts import peak_mb
 from edge.machine.timing import time_invokes
 from edge.model.interpreter import Interpreter, default_threads
@@ -89,8 +90,8 @@ def measure(
             sparsity=m.sparsity.total,
             sparsity_by_layer=m.sparsity.by_layer,
             validation=score(truth, answers[m.name], labels),
-            agreement=accuracy.agreement(answers[m.name].argmax(axis=1), reference.argmax(axis=1)),
-            change=change(truth, answers[m.name], reference),
+            agreement=_compared(truth, answers[m.name], reference, labels).agreement,
+            change=change(truth, answers[m.name], reference, labels),
         )
         for m in made
     ]
@@ -108,11 +109,9 @@ def tested(
     before, after = answers[chosen], answers.pop(WRITTEN)
     answers[chosen] = after
     scores = {name: score(truth, found, labels) for name, found in answers.items()}
+    changes = {name: change(truth, found, reference, labels) for name, found in answers.items()}
     rows = tuple(
-        replace(
-            v, test=scores[v.name], test_change=change(truth, answers[v.name], reference), is_chosen=v.name == chosen
-        )
-        for v in variants
+        replace(v, test=scores[v.name], test_change=changes[v.name], is_chosen=v.name == chosen) for v in variants
     )
     return Tested(score(truth, reference, labels), rows, truth, before, after, scores[chosen])
 
@@ -131,10 +130,18 @@ def speed_beside(plain: bytes, other: bytes) -> float:
     return whole_ms / slim_ms
 
 
-def change(truth: NDArray[np.int64], answers: Probabilities, reference: Probabilities) -> Change:
-    """Answers (n, K) against those of the trained network to the same photos of classes truth (n,)."""
-    right, right_before = answers.argmax(axis=1) == truth, reference.argmax(axis=1) == truth
-    return Change(accuracy.paired_difference(right, right_before), accuracy.mcnemar(right, right_before))
+def change(
+    truth: NDArray[np.int64], answers: Probabilities, reference: Probabilities, labels: Sequence[str]
+) -> Change:
+    """What answers (n, K) gain or lose against those of the trained network, over the known classes."""
+    found = _compared(truth, answers, reference, labels)
+    return Change(found.difference, found.mcnemar)
+
+
+def _compared(
+    truth: NDArray[np.int64], answers: Probabilities, reference: Probabilities, labels: Sequence[str]
+) -> Comparison:
+    return compare(over_known(truth, answers, labels), over_known(truth, reference, labels))
 
 
 def _answers(

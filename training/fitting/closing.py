@@ -16,8 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base.files import write_atomically
+from edge.base.formats import plain
+from edge.base.intervals import Interval
 from edge.base.progress import Stages, silent
-from edge.evaluation.accuracy import Scores, score
+from edge.evaluation.accuracy import Scores
+from edge.evaluation.evaluation import Answers, evaluate
+from edge.evaluation.known import over_known
+from edge.evaluation.unknowns import Coverage
 from edge.model.card import labels_text
 from edge.photos import run_folder
 from edge.photos.manifest import Photo, manifest_hash
@@ -42,6 +47,8 @@ class Evaluated:
 
     validation: Scores
     test: Scores
+    answered: Coverage | None = None  # test photos of known classes; None: there is no class "unknown"
+    unknown_class: Interval | None = None  # share of the test photos of class "unknown" that are called so
 
 
 def evaluate_run(trained: Trained, stages: Stages = silent) -> Evaluated:
@@ -55,7 +62,10 @@ def evaluate_run(trained: Trained, stages: Stages = silent) -> Evaluated:
         )
         truth = np.array([trained.labels.index(photo.label) for photo in members], np.int64)
         found[name] = (members, truth, predict(model, views, stages(f"measuring on {name} photos")))
-    result = Evaluated(*(score(found[name][1], found[name][2], trained.labels) for name in ("validation", "test")))
+    validation, test = (
+        evaluate(truth, Answers(trained.labels, answers, None)) for _, truth, answers in found.values()
+    )
+    result = Evaluated(validation.scores, test.scores, test.answered, test.unknown_class)
     write_atomically(trained.run / run_folder.LABELS, labels_text(trained.labels))
     write_atomically(trained.run / run_folder.HISTORY, history_text(trained.history).encode())
     write_json(trained.run / run_folder.METRICS, _metrics(trained, result))
@@ -79,6 +89,8 @@ def _metrics(trained: Trained, result: Evaluated) -> dict[str, Any]:
     return {
         "validation": result.validation.to_json(),
         "test": result.test.to_json(),
+        "answered": plain(result.answered),
+        "unknown_class": plain(result.unknown_class),
         "best_epoch": trained.best_epoch,
         "seconds_of_training": round(sum(row["seconds"] for row in trained.history), 1),
         "devices": trained.devices,
@@ -92,8 +104,9 @@ def _draw(trained: Trained, result: Evaluated, validation: Any, test: Any, root:
     folder.mkdir(exist_ok=True)
     names = {name: folder / f"{name}.png" for name in ("history", "confusion", "reliability", "mistakes", "augmented")}
     plots.plot_history(trained.history, names["history"])
-    plots.plot_confusion(np.array(result.test.confusion), trained.labels, names["confusion"])
-    plots.plot_reliability(validation[2], validation[1], names["reliability"])
+    plots.plot_confusion(np.array(result.test.confusion), result.test.labels, names["confusion"])
+    known = over_known(validation[1], validation[2], trained.labels).photos
+    plots.plot_reliability(validation[2][known], validation[1][known], names["reliability"])
     plots.sheet(_mistakes(root, trained.labels, *validation), names["mistakes"])
     plots.sheet(_samples(trained, root), names["augmented"])
     captions = {
@@ -109,7 +122,7 @@ def _draw(trained: Trained, result: Evaluated, validation: Any, test: Any, root:
         summary_rows=_summary(trained),
         scores={"test": result.test, "validation": result.validation},
         plots=[(captions[name], path) for name, path in names.items()],
-        notes=_notes(trained),
+        notes=[*_notes(trained), *_unknown_notes(result)],
     )
 
 
@@ -135,10 +148,21 @@ def _notes(trained: Trained) -> list[str]:
     return [*notes, *([warning] if warning else [])]
 
 
+def _unknown_notes(result: Evaluated) -> list[str]:
+    """Beside the accuracy, which leaves a class "unknown" out."""
+    notes = []
+    if result.answered:
+        answered = result.answered.coverage.percent()
+        notes.append(f"Of the test photos of known classes {answered} get another answer than unknown.")
+    if result.unknown_class:
+        notes.append(f"Of the test photos of other things {result.unknown_class.percent()} are called unknown.")
+    return notes
+
+
 def _mistakes(
     root: Path, labels: tuple[str, ...], members: list[Photo], truth: NDArray[Any], answers: NDArray[Any]
 ) -> list[plots.Tile]:
-    """The wrong answers the network was surest of, surest first."""
+    """The wrong answers the network was surest of, surest first; "unknown" is an answer, and may be the right one."""
     wrong = np.flatnonzero(answers.argmax(axis=1) != truth)
     order = wrong[np.argsort(-answers[wrong].max(axis=1), kind="stable")][:WORST]
     return [

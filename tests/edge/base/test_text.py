@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge.base.text import escaped, first_line, is_plain_name, one_line, printable, seconds_of, shown_name
+from edge.base.text import aligned, escaped, first_line, is_plain_name, one_line, printable, seconds_of, shown_name
 
 
 @pytest.mark.parametrize(
@@ -70,3 +70,7 @@ def test_a_time_is_read_as_it_is_typed(text: str, seconds: float | None) -> None
 )
 def test_a_name_is_shown_in_one_line_without_its_secrets(spec: str, shown: str) -> None:
     assert shown_name(spec) == shown
+
+
+def test_columns_line_up() -> None:
+    assert aligned([("name", "n"), ("a rose", "12"), ("b", "")]) == ["  name    n", "  a rose  12", "  b"]

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.base import intervals
-from edge.evaluation import accuracy
+from edge.evaluation import accuracy, calibration
 
 LABELS = ("daisy", "rose", "tulip")
 TRUTH = [0, 0, 0, 1, 1, 2]
@@ -205,3 +205,35 @@ def test_table_leaves_out_a_matrix_too_wide_for_a_terminal() -> None:
     table = accuracy.score([0], one_hot([1], len(labels)), labels).table()
     assert "confusion matrix" not in table
     assert "class 0 -> class 1" in table
+
+
+# A class "unknown"
+
+TAUGHT = ("daisy", "unknown", "rose")
+SAID = np.array([[0.3, 0.5, 0.2], [0.2, 0.5, 0.3], [0.1, 0.2, 0.7], [0.6, 0.3, 0.1], [0.0, 1.0, 0.0]])
+
+
+def test_photos_and_column_of_unknown_are_left_out_of_the_accuracy() -> None:
+    scores = accuracy.score([0, 0, 2, 2, 1], SAID, TAUGHT)
+    assert (scores.n, scores.top1) == (4, 0.5)
+    assert scores.labels == ("daisy", "rose")
+    assert scores.confusion == ((1, 1), (1, 1))
+    assert [one.label for one in scores.classes] == ["daisy", "rose"]
+    assert {(one.truth, one.predicted) for one in scores.top_confusions} == {("daisy", "rose"), ("rose", "daisy")}
+
+
+def test_calibration_is_that_of_what_is_shown_on_photos_of_known_classes() -> None:
+    scores = accuracy.score([0, 0, 2, 2, 1], SAID, TAUGHT)
+    assert scores.ece == calibration.expected_calibration_error(SAID[:4], [0, 0, 2, 2])
+    assert scores.nll == calibration.nll(SAID[:4], [0, 0, 2, 2])
+
+
+def test_a_rose_or_not_has_two_classes() -> None:
+    scores = accuracy.score([0, 1, 1], [[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]], ("rose", "unknown"))
+    assert scores.labels == ("rose", "unknown")
+    assert scores.confusion == ((1, 0), (1, 1))
+
+
+def test_photos_of_unknown_alone_have_no_accuracy() -> None:
+    with pytest.raises(ValueError, match='photos of the class "unknown" alone'):
+        accuracy.score([1], SAID[:1], TAUGHT)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.contract.rejection import Rejection
 from edge.contract.result import Result
-from edge.evaluation.evaluation import Answers, ask, evaluate
+from edge.evaluation.evaluation import OF_CLASS, Answers, Asked, ask, comparisons, evaluate, measure
 from edge.evaluation.held_out import Read
 from tests.edge.fakes import FakeClassifier
 
@@ -44,7 +44,7 @@ def test_every_model_is_asked_once_of_each_picture() -> None:
     found = ask(models, iter([read("rose", 192), read("tulip", 128)]))
     assert [model.asked for model in models] == [2, 2]
     assert found.labels == ("rose", "tulip")
-    assert found.sha256s == {"rose192", "tulip128"}
+    assert found.sha256s == ("rose192", "tulip128")
     plain, rejecting = found.answers
     assert plain.probabilities.tolist() == [[0.75, 0.25], [0.5, 0.5]]
     assert plain.is_unknown.tolist() == [False, False]
@@ -82,3 +82,57 @@ def test_an_evaluation_is_plain_json() -> None:
     assert written["answered"]["coverage"]["value"] == 1.0
     assert written["unknown"]["called_unknown"]["value"] == 1.0
     assert written["unknown"]["auroc"] == 1.0
+
+
+# With and without a class "unknown"
+
+PLAIN = np.array([[0.9, 0.1], [0.25, 0.75], [0.75, 0.25], [0.875, 0.125]], np.float32)
+TAUGHT = np.array([[0.5, 0.25, 0.25], [0.25, 0.375, 0.375], [0.25, 0.125, 0.625], [0.0, 0.0, 1.0]], np.float32)
+PHOTOS = ("rose", "tulip", "tulip", "unknown")
+
+
+def asked(labels: tuple[str, ...] = PHOTOS, sha256s: tuple[str, ...] = ("a", "b", "c", "d")) -> Asked:
+    """Two models, of which the second has a class "unknown"."""
+    rows = len(labels)
+    plain, taught = Answers(LABELS, PLAIN[-rows:], None), Answers((*LABELS, "unknown"), TAUGHT[-rows:], None)
+    return Asked(labels, sha256s, (plain, taught))
+
+
+def test_photos_of_a_class_unknown_are_other_things_for_a_model_without_it() -> None:
+    plain, taught = measure(asked())
+    assert [(one.scores.n, one.scores.labels) for one in (plain, taught)] == [(3, LABELS)] * 2
+    assert (plain.scores.top1, taught.scores.top1) == (2 / 3, 2 / 3)
+    assert plain.unknown is not None
+    assert (plain.unknown.pictures, plain.unknown.called_unknown, plain.unknown_class) == (1, None, None)
+    assert taught.unknown is None
+    assert taught.unknown_class is not None
+    assert taught.unknown_class.value == 1.0
+    assert [[row.name for row in one.others] for one in (plain, taught)] == [[OF_CLASS]] * 2
+    assert [one.others[0].named.value for one in (plain, taught)] == [1.0, 0.0]
+
+
+def test_models_that_differ_by_unknown_are_compared_over_the_known_photos() -> None:
+    (found,) = comparisons(asked())
+    assert (found.agreement, found.mcnemar.only_a, found.mcnemar.only_b) == (1.0, 0, 0)
+
+
+def test_folders_of_other_things_stand_by_themselves_and_together() -> None:
+    first, second = asked(("unknown",) * 2, ("x", "y")), asked(("unknown",) * 3, ("z", "x", "y"))
+    plain, taught = measure(asked(), [("one", first), ("two", second)])
+    for found in (plain, taught):
+        assert [(row.name, row.pictures) for row in found.others] == [("one", 2), ("two", 3), (OF_CLASS, 1)]
+        assert found.pooled is not None
+        assert found.unknown is not None
+        assert found.pooled.pictures == found.unknown.pictures == 3  # two of them lie in both
+    assert "  the folders together" in plain.text()
+    assert "together" not in measure(asked(), [("one", first)])[0].text()
+    written = json.loads(json.dumps(taught.to_json(), allow_nan=False))
+    assert [row["name"] for row in written["others"]] == ["one", "two", OF_CLASS]
+    assert written["others_pooled"]["pictures"] == 3
+
+
+def test_a_known_photo_that_is_called_unknown_is_told_beside_the_accuracy() -> None:
+    _, taught = measure(asked())
+    assert taught.answered is not None
+    assert (taught.answered.photos, taught.answered.coverage.value) == (3, 2 / 3)
+    assert '"unknown" is the answer of its class alone: this model has no threshold' in taught.text()

@@ -12,12 +12,16 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.base.intervals import wilson_interval
 from edge.contract.rejection import Rejection
+from edge.contract.result import Result
 from edge.model.classifier import Classifier
-from edge.photos.manifest import SPLITS, Photo, write_manifest
+from edge.photos.manifest import SPLITS, Photo, Split, read_manifest, write_manifest
+from edge.picture.video import VideoWriter
 from tests.edge.conftest import Flora
+from tests.edge.fakes import FakeClassifier
 from tests.edge.model import tiny
 
 
@@ -223,7 +227,7 @@ def test_a_threshold_is_measured_without_being_asked(flora: Flora, rejecting: Pa
 def test_pictures_of_unknown_things_are_measured_at_any_depth(
     flora: Flora, rejecting: Path, photos: Path, things: Path
 ) -> None:
-    found = flora("evaluate", rejecting, photos, "--unknown", things, "--json")
+    found = flora("evaluate", rejecting, photos, "--others", things, "--json")
     assert (found.code, found.err) == (0, "")
     unknown = figures(found.out)["models"][str(rejecting)]["unknown"]
     low, high = wilson_interval(3, 4)
@@ -238,7 +242,7 @@ def test_pictures_of_unknown_things_are_measured_at_any_depth(
 def test_the_text_says_what_unknown_means_and_how_it_fares(
     flora: Flora, rejecting: Path, photos: Path, things: Path
 ) -> None:
-    out = flora("evaluate", rejecting, photos, "--unknown", things).out
+    out = flora("evaluate", rejecting, photos, "--others", things).out
     for line in (
         '"unknown" is the answer when the highest probability is below 0.500, chosen to keep 95% of known photos',
         "  known photos answered    100.0% (95% interval 61.0% to 100.0%) of 6",
@@ -252,11 +256,11 @@ def test_the_text_says_what_unknown_means_and_how_it_fares(
 def test_a_model_without_threshold_is_judged_by_its_probabilities_alone(
     flora: Flora, model: Path, photos: Path, things: Path
 ) -> None:
-    found = figures(flora("evaluate", model, photos, "--unknown", things, "--json").out)["models"][str(model)]
+    found = figures(flora("evaluate", model, photos, "--others", things, "--json").out)["models"][str(model)]
     assert (found["rejection"], found["answered"]) == (None, None)
     assert found["unknown"]["called_unknown"] is None
     assert found["unknown"]["auroc"] == pytest.approx(0.875)
-    out = flora("evaluate", model, photos, "--unknown", things).out
+    out = flora("evaluate", model, photos, "--others", things).out
     assert '"unknown" is never the answer: this model has no threshold' in out
     assert "no threshold" not in flora("evaluate", model, photos).out
 
@@ -264,7 +268,7 @@ def test_a_model_without_threshold_is_judged_by_its_probabilities_alone(
 def test_two_models_are_measured_on_the_same_unknown_things(
     flora: Flora, model: Path, rejecting: Path, photos: Path, things: Path
 ) -> None:
-    found = figures(flora("evaluate", model, rejecting, photos, "--unknown", things, "--json").out)["models"]
+    found = figures(flora("evaluate", model, rejecting, photos, "--others", things, "--json").out)["models"]
     assert [one["unknown"]["pictures"] for one in found.values()] == [4, 4]
     assert found[str(model)]["unknown"]["called_unknown"] is None
     assert found[str(rejecting)]["unknown"]["called_unknown"]["value"] == 0.75
@@ -273,12 +277,14 @@ def test_two_models_are_measured_on_the_same_unknown_things(
 def test_a_class_called_unknown_is_an_answer_like_the_threshold(
     flora: Flora, photos: Path, things: Path, tmp_path: Path
 ) -> None:
-    """Green was taught as "unknown". It counts in the accuracy, not among the known photos."""
+    """Green was taught as "unknown": its photos count neither in the accuracy nor among the known photos."""
     (photos / "green").rename(photos / "unknown")
     model = tiny.write_model(tmp_path / "taught.tflite", labels=("red", "unknown", "blue"))
-    found = flora("evaluate", model, photos, "--unknown", things, "--json")
+    found = flora("evaluate", model, photos, "--others", things, "--json")
     scores = figures(found.out)["models"][str(model)]
-    assert (scores["n"], scores["top1"]) == (6, pytest.approx(5 / 6))
+    assert figures(found.out)["photos"] == f"4 photos of {photos}"
+    assert (scores["n"], scores["top1"], scores["labels"]) == (4, 0.75, ["red", "blue"])
+    assert scores["confusion"] == [[1, 1], [0, 2]]
     assert scores["answered"]["photos"] == 4
     assert scores["answered"]["coverage"]["value"] == 1.0
     assert scores["answered"]["accuracy"]["value"] == 0.75
@@ -294,10 +300,10 @@ def test_pictures_that_are_known_photos_are_no_unknown_things(
 ) -> None:
     shutil.copy(photos / "red" / "1.png", things / "red.png")  # one that the run was trained on
     shutil.copy(photos / "red" / "2.jpg", things / "blue.jpg")  # one of its test photos
-    found = flora("evaluate", model, "--run", run, "--unknown", things, "--json")
+    found = flora("evaluate", model, "--run", run, "--others", things, "--json")
     assert figures(found.out)["models"][str(model)]["unknown"]["pictures"] == 4
     assert "left out 2 photos that are among the photos measured or trained on" in found.err.splitlines()
-    found = flora("evaluate", model, photos, "--unknown", photos)
+    found = flora("evaluate", model, photos, "--others", photos)
     assert found.error == (
         f"all 6 readable unknown pictures of {photos} are photos that are among the photos measured or trained on; "
         "expected others"
@@ -309,10 +315,126 @@ def test_what_is_no_picture_among_the_unknown_things_is_told(
 ) -> None:
     (things / "broken.jpg").write_bytes(b"no picture")
     (things / "notes.md").write_text("not a picture either")
-    found = flora("evaluate", model, photos, "--unknown", things, "--json")
+    found = flora("evaluate", model, photos, "--others", things, "--json")
     assert figures(found.out)["models"][str(model)]["unknown"]["pictures"] == 4
     (line,) = found.err.splitlines()
     assert line.startswith(f"left out {things}/broken.jpg: not a readable picture")
+
+
+def test_unknown_is_another_name_of_others(flora: Flora, model: Path, photos: Path, things: Path) -> None:
+    by_others, by_unknown = (flora("evaluate", model, photos, name, things).out for name in ("--others", "--unknown"))
+    assert by_others == by_unknown
+
+
+def test_folders_of_other_things_are_told_one_by_one_and_together(
+    flora: Flora, rejecting: Path, photos: Path, things: Path, tmp_path: Path
+) -> None:
+    more = tmp_path / "more"
+    tiny.write_photo(more / "a-car.png", "blue", (50, 50))
+    arguments = ("evaluate", rejecting, photos, "--others", things, "--others", more)
+    found = figures(flora(*arguments, "--json").out)["models"][str(rejecting)]
+    first, second = found["others"]
+    assert (first["name"], first["pictures"], first["named"]["value"]) == (str(things), 4, 0.25)
+    assert (second["name"], second["named_surely"]["value"], second["named_as"]) == (str(more), 1.0, {"blue": 1})
+    assert (found["others_pooled"]["pictures"], found["others_pooled"]["named"]["value"]) == (5, 0.4)
+    assert found["unknown"]["pictures"] == 5
+    lines = flora(*arguments).out.splitlines()
+    assert next(line for line in lines if line.startswith(f"  {things} ")).endswith("red 1")
+    assert any(line.startswith("  the folders together ") for line in lines)
+
+
+def test_what_a_run_holds_out_of_its_other_things_may_be_measured_on(
+    flora: Flora, model: Path, photos: Path, things: Path, run: Path
+) -> None:
+    splits: tuple[Split, ...] = ("train", "validation", "test", "test")
+    listed = [
+        Photo(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), "unknown", split, 48, 40)
+        for path, split in zip(sorted(things.rglob("*.png")), splits, strict=True)
+    ]
+    write_manifest(run / "manifest.csv", [*read_manifest(run / "manifest.csv"), *listed])
+    for photo, path in zip(listed, sorted(things.rglob("*.png")), strict=True):
+        shutil.copy(path, photos / photo.path)
+    found = flora("evaluate", model, "--run", run, "--split", "train", "--others", things, "--json")
+    assert figures(found.out)["models"][str(model)]["others_pooled"]["pictures"] == 2
+
+
+class Painter(FakeClassifier):
+    """Red or blue by the greater of both; with a class "unknown" grey is that."""
+
+    size = 1
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self.labels = ("red", "blue", *(["unknown"] if "taught" in path else []))
+
+    def __call__(self, frame_bgr: NDArray[np.uint8]) -> Result:
+        blue, _, red = frame_bgr.reshape(-1, 3).mean(axis=0) / 256
+        values = np.array([red, blue, 0.9 if abs(red - blue) < 0.1 else 0.0])[: len(self.labels)]
+        return Result(self.labels, np.asarray(values / max(values.sum(), 0.1), np.float32), 0.0, 0.0)
+
+
+@pytest.fixture
+def painters(tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path]:
+    """Two models that differ by "unknown" alone; among the photos is a folder of that name with two grey ones."""
+    monkeypatch.setattr("edge.verbs.evaluate.open_classifier", Painter)
+    shutil.rmtree(photos / "green")
+    (photos / "unknown").mkdir()
+    grey_photo(photos / "unknown" / "1.png")
+    grey_photo(photos / "unknown" / "2.png")
+    paths = tmp_path / "plain.tflite", tmp_path / "taught.tflite"
+    for path in paths:
+        path.touch()
+    return paths
+
+
+@pytest.mark.parametrize("is_turned", [False, True], ids=["plain first", "taught first"])
+def test_models_that_differ_by_unknown_are_compared_over_the_classes_of_both(
+    flora: Flora, photos: Path, painters: tuple[Path, Path], is_turned: bool
+) -> None:
+    plain, taught = painters
+    found = flora("evaluate", *(painters[::-1] if is_turned else painters), photos, "--json")
+    assert (found.code, found.err) == (0, "")
+    content = figures(found.out)
+    assert content["photos"] == f"4 photos of {photos}"
+    models = {name: content["models"][str(name)] for name in painters}
+    assert [(one["n"], one["top1"]) for one in models.values()] == [(4, 0.75)] * 2
+    (gap,) = content["against_first"]
+    assert (gap["agreement"], gap["mcnemar"]["only_a"], gap["mcnemar"]["only_b"]) == (1.0, 0, 0)
+    assert models[plain]["unknown"]["pictures"] == 2  # other things, for a model that has no such class
+    assert (models[taught]["unknown"], models[taught]["unknown_class"]["value"]) == (None, 1.0)
+    assert [one["others"][0]["named"]["value"] for one in models.values()] == [1.0, 0.0]
+
+
+def test_photos_of_unknown_alone_are_one_line(flora: Flora, photos: Path, painters: tuple[Path, Path]) -> None:
+    for path in (photos / "red", photos / "blue"):
+        shutil.rmtree(path)
+        path.mkdir()
+    found = flora("evaluate", *painters, photos)
+    assert found.code == 1
+    assert found.error == (
+        f"the photos of {photos} are all of class unknown; expected some of red, blue; "
+        "pictures of other things are given with --others"
+    )
+
+
+def test_scenes_are_watched_as_a_camera_would_see_them(
+    flora: Flora, rejecting: Path, photos: Path, tmp_path: Path
+) -> None:
+    clip = tmp_path / "clip.avi"
+    writer = VideoWriter(clip, fps=10)
+    for colour in ["red"] * 30 + ["grey"] * 30:
+        writer.add(np.full((40, 48, 3), 128, np.uint8) if colour == "grey" else tiny.plain(colour, (48, 40)))
+    writer.close()
+    found = flora("evaluate", rejecting, photos, "--scenes", clip, "--json")
+    (scene,) = figures(found.out)["models"][str(rejecting)]["scenes"]
+    assert (scene["name"], scene["frames"], scene["seconds"]) == (str(clip), 60, 6.0)
+    assert (scene["sightings"], scene["sightings_an_hour"]) == (1, 600.0)
+    assert scene["sighted"][0]["label"] == "red"
+    assert 0.5 < scene["named"] < 0.7  # smoothing keeps it for a moment
+    out = flora("evaluate", rejecting, photos, "--scenes", clip).out
+    assert any(line.startswith(f"  {clip} ") and line.endswith("red 1") for line in out.splitlines())
+    found = flora("evaluate", rejecting, photos, "--scenes", "gone.avi")
+    assert (found.code, found.error[:30]) == (1, "gone.avi: not a readable video")
 
 
 def grey_photo(path: Path) -> None:
@@ -387,10 +509,10 @@ def test_class_folders_without_one_photo_fail(flora: Flora, model: Path, photos:
         ),
         pytest.param(["{model}", "--run", "gone"], 1, "gone/manifest.csv: the manifest cannot be read", id="no run"),
         pytest.param(
-            ["{model}", "{photos}", "--unknown", "gone"], 1, "gone: no such folder; expected a folder of", id="nothing"
+            ["{model}", "{photos}", "--others", "gone"], 1, "gone: no such folder; expected a folder of", id="nothing"
         ),
         pytest.param(
-            ["{model}", "{photos}", "--unknown", "{model}"],
+            ["{model}", "{photos}", "--others", "{model}"],
             1,
             "{model}: not a folder; expected a folder of pictures that show none of the classes",
             id="a file of unknown things",

@@ -213,7 +213,8 @@ def test_the_plots_show_the_same_answers_as_the_page(
     for name in ("plot_calibration", "plot_risk_coverage", "plot_scores"):
         record(name)
     write(tmp_path, report)
-    assert given["plot_calibration"][:3] == (report.test.before, report.test.after, report.test.truth)
+    answers: tuple[Any, ...] = (report.test.before, report.test.after, report.test.truth)
+    assert all(np.array_equal(*pair) for pair in zip(given["plot_calibration"][:3], answers, strict=True))
     curve, stands = given["plot_risk_coverage"][:2]
     at_threshold = np.flatnonzero(np.isclose(curve.coverage, stands[0]))
     assert curve.risk[at_threshold].tolist() == pytest.approx([stands[1]])
@@ -256,7 +257,13 @@ def test_a_threshold_that_refuses_everything_can_be_shown(tmp_path: Path, report
 def test_photos_of_a_class_unknown_are_not_among_the_known(tmp_path: Path, report: ExportReport) -> None:
     write(tmp_path, replace(report, labels=("daisy", "unknown", "tulip"), golden=()))
     row = next(row for row in rows(tmp_path) if row[0] == "test" and row[2] == "90.0%")
-    assert row[1] == str(int((report.test.truth != 1).sum()))
+    is_known = report.test.truth != 1
+    known, photos = Measured(*(x[is_known] for x in vars(report.test).values())), str(int(is_known.sum()))
+    assert row[1] == photos
+    right = known.after[:, [0, 2]].argmax(axis=1) == known.truth // 2
+    assert row[5] == f"{right.mean():.1%}"
+    calibrated = next(row for row in rows(tmp_path) if row[:2] == ["test", photos] and "%" not in row[2])
+    assert calibrated[3].startswith(f"{expected_calibration_error(known.after, known.truth):.3f} (")
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", "$body", "a & b"])

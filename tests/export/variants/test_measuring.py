@@ -248,3 +248,20 @@ def test_everything_real_gives_times_and_memory(monkeypatch: pytest.MonkeyPatch)
     assert 0 < row.p50_ms <= row.p95_ms
     assert 0 < row.all_p50_ms <= row.all_p95_ms
     assert row.peak_mb is None or row.peak_mb > 10
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_class_unknown_has_no_say_in_accuracy_agreement_and_change() -> None:
+    """Blue is taught as "unknown": two of the five pictures, and a column."""
+    labels = ("red", "green", "unknown")
+    network = reference(0, 1, 0, 0, 0)  # wrong on both of "unknown", and on the last as the file is
+    (row,) = measure(MADE[1:2], views, network, labels, silent)
+    assert (row.validation.n, row.validation.top1, row.validation.labels) == (3, 2 / 3, labels[:2])
+    assert row.agreement == 1.0
+    assert row.change is not None
+    assert (row.change.mcnemar.only_a, row.change.mcnemar.only_b) == (0, 0)
+    found = measuring.tested(MADE[1:2], [row], "int8", FLATBUFFER, views, network, labels, silent)
+    assert (found.float_test.n, found.scores.top1, len(found.after)) == (3, 2 / 3, 5)
+    (tested,) = found.variants
+    assert tested.test_change is not None
+    assert tested.test_change.difference.difference == 0.0

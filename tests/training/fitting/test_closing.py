@@ -145,3 +145,32 @@ def test_evaluate_verb_gives_the_run_s_own_figures(finished: Finished, metrics: 
     (scores,) = json.loads(called.out)["models"].values()
     assert scores["top1"] == metrics["test"]["top1"]
     assert scores["confusion"] == metrics["test"]["confusion"]
+
+
+def test_a_class_unknown_is_left_out_of_figures_and_plots(
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last species was taught as "unknown": its test photo is no known one."""
+    run = tmp_path / "run"
+    shutil.copytree(finished.folder, run)
+    found = trained(run)
+    labels, last = (*SPECIES[:-1], "unknown"), SPECIES[-1]
+    photos = tuple(replace(one, label="unknown") if one.label == last else one for one in found.photos)
+    drawn: dict[str, Any] = {}
+    monkeypatch.setattr("training.report.plots.plot_confusion", lambda *args: drawn.update(confusion=args))
+    monkeypatch.setattr("training.report.plots.plot_reliability", lambda *args: drawn.update(reliability=args))
+    monkeypatch.setattr(closing, "write_report", lambda *args, **more: drawn.update(more))
+    result = closing.evaluate_run(replace(found, labels=labels, photos=photos))
+    assert (result.test.n, result.test.labels) == (4, SPECIES[:-1])
+    assert drawn["confusion"][0].shape == (4, 4)
+    assert drawn["confusion"][1] == SPECIES[:-1]
+    assert drawn["reliability"][0].shape == (4, 5)  # what is shown on a device has all outputs
+    told = json.loads((run / "metrics.json").read_text())
+    assert result.answered is not None
+    assert result.unknown_class is not None
+    assert told["answered"]["photos"] == result.answered.photos == 4
+    assert told["unknown_class"]["value"] == result.unknown_class.value
+    assert [note for note in drawn["notes"] if "unknown" in note] == [
+        f"Of the test photos of known classes {result.answered.coverage.percent()} get another answer than unknown.",
+        f"Of the test photos of other things {result.unknown_class.percent()} are called unknown.",
+    ]
