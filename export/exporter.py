@@ -15,14 +15,19 @@ from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.base.progress import Say, Stages, silent
+from edge.contract.rejection import UNKNOWN
 from edge.errors import FloraError, ModelError, UsageError
 from edge.evaluation.accuracy import Scores, score
-from edge.model.card import ModelCard, pack
+from edge.model.card import ModelCard, Unknown, pack
 from edge.photos.manifest import Split, manifest_hash
 from edge.picture import geometry
 from export.config import ExportConfig
 from export.finishing.finish import Finished, finish
+from export.finishing.others import as_long, learned_from, source_of, told_apart
 from export.finishing.package import Provenance, make_card, require_place, write_model
 from export.graph.asking import answers as answers_of
 from export.graph.metadata import About
@@ -74,10 +79,13 @@ def export(
     winner, finished, choice = _chosen(job, found, variants, float_validation, tell)
     result = job.tested(found.made, variants, winner, finished)
     before = score(result.truth, result.before, trained.labels).ece
-    card = job.card(winner, finished, result.scores, result.float_test, before)
-    size = write_model(out, finished.flatbuffer, card, geometry.read_photo(trained.root / trained.photos[0].path))
+    others = job.reporting(finished.flatbuffer, winner.size)
+    unknown = job.unknown(finished, result, others)
+    card = job.card(winner, finished, result.scores, result.float_test, before, unknown)
+    first = geometry.read_photo(trained.root / trained.located(trained.photos[:1])[0])
+    size = write_model(out, finished.flatbuffer, card, first)
     page = write_export_report(
-        trained.exports / out.stem, job.report(winner, finished, result, float_validation, found, choice)
+        trained.exports / out.stem, job.report(winner, finished, result, float_validation, found, choice, others)
     )
     _tidy(found, choice, tell)
     return Exported(
@@ -232,7 +240,10 @@ class _Job:
         """A candidate with the size of its file: its variant is finished for that."""
         made = found.find(candidate.name)
         finished = done[made.name] = self.finished(made)
-        stand_in = self.card(made, finished, float_scores, float_scores, 0.0)
+        photos, named = self.run.photos, [Path(self.config.unknown).name] if self.config.unknown else []
+        sources = {source_of(one) for one in photos if one.label == UNKNOWN and one.split == "test"}
+        unknown = as_long(photos, sorted({*sources, *named}))
+        stand_in = self.card(made, finished, float_scores, float_scores, 0.0, unknown)
         return replace(candidate, bytes=len(pack(finished.flatbuffer, stand_in)) + CARD_SLACK)
 
     def _budget(self, float_scores: Scores) -> Budget:
@@ -249,7 +260,8 @@ class _Job:
 
     def finished(self, winner: Made) -> Finished:
         """Calibrated on validation photos, with threshold, golden cases and metadata."""
-        config, run, train = self.config, self.run, self.run.members("train")
+        config, run = self.config, self.run
+        train = [photo for photo in run.members("train") if photo.label != UNKNOWN]  # of the usual, not of the strange
         picked = pick_calibration([photo.label for photo in train], USUAL_PHOTOS, run.config.seed)
         bar, steps = self.stages("reading training photos"), count(1)
         usual = run.views([train[i] for i in picked], bar, winner.size).pictures
@@ -257,10 +269,39 @@ class _Job:
         return finish(
             winner.flatbuffer, run.labels, self.photos.validation(winner.size), self._about(winner),
             coverage=config.coverage, usual=usual,
-            unknown=self.unknowns.choosing(winner.size) if self.unknowns else None,
+            unknown=self._choosing(winner.size),
             has_evidence=config.evidence, seed=run.config.seed,
             step=lambda what: bar(next(steps), FINISHING_STEPS, what),
         )  # fmt: skip
+
+    def _choosing(self, size: int) -> NDArray[np.uint8] | None:
+        """Pictures of other things that may decide the threshold: the run's own for validation, and half of others."""
+        views, index = self.photos.validation(size), self._unknown_index
+        found = [views.pictures[views.truth == index], *([self.unknowns.choosing(size)] if self.unknowns else [])]
+        pictures = np.concatenate(found)
+        return pictures if len(pictures) else None
+
+    def reporting(self, flatbuffer: bytes, size: int) -> dict[str, NDArray[np.float32]]:
+        """Answers to those that are only measured on, by the name of their folder."""
+        found: dict[str, list[NDArray[np.uint8]]] = {}
+        views = self.photos.test(size)
+        for photo, picture in zip(self.run.members("test"), views.pictures, strict=True):
+            if photo.label == UNKNOWN:
+                found.setdefault(source_of(photo), []).append(picture)
+        if self.unknowns:
+            found.setdefault(Path(self.config.unknown or "").name, []).extend(self.unknowns.reporting(size))
+        return {name: answers_of(flatbuffer, np.stack(pictures)) for name, pictures in found.items()}
+
+    @property
+    def _unknown_index(self) -> int:
+        """Of the class of other things; -1: there is none."""
+        return self.run.labels.index(UNKNOWN) if UNKNOWN in self.run.labels else -1
+
+    def unknown(self, finished: Finished, result: Tested, others: Mapping[str, NDArray[np.float32]]) -> Unknown:
+        """For the card: what "none of these" was learned from, and how well it is told on held-out pictures."""
+        known = result.after[result.truth != self._unknown_index]
+        share, rows = told_apart(self.run.labels, finished.rejection, known, others)
+        return replace(learned_from(self.run.photos), known=share, measured=rows)
 
     def _about(self, winner: Made) -> About:
         labels = self.run.labels
@@ -281,33 +322,42 @@ class _Job:
         )
 
     def card(
-        self, winner: Made, finished: Finished, scores: Scores, float_scores: Scores, ece_before: float
-    ) -> ModelCard:
+        self, winner: Made, finished: Finished, scores: Scores, float_scores: Scores, ece_before: float,
+        unknown: Unknown | None = None,
+    ) -> ModelCard:  # fmt: skip
         run, config = self.run, self.config
         attribution = "; ".join(filter(None, (config.attribution, run.remark)))
         provenance = Provenance(manifest_hash(run.photos), run.source, config.licence or "", attribution)
         return make_card(
             finished, run.labels, winner.size, winner.name, scores=scores, float_scores=float_scores,
-            ece_before=ece_before, provenance=provenance,
+            ece_before=ece_before, provenance=provenance, unknown=unknown,
         )  # fmt: skip
 
     def report(
         self, winner: Made, finished: Finished, result: Tested, float_validation: Scores, found: Variants,
-        choice: _Choice,
+        choice: _Choice, others: Mapping[str, NDArray[np.float32]],
     ) -> ExportReport:  # fmt: skip
-        views, unknowns = self.photos.validation(winner.size), self.unknowns
+        views = self.photos.validation(winner.size)
         speeds = {variant.name: variant.speed for variant in result.variants}
         return ExportReport(
             self.name, self.run.labels, result.variants, float_validation, result.float_test, finished.temperature,
             finished.rejection,
             Measured(views.truth, answers_of(winner.flatbuffer, views.pictures), finished.validation),
             Measured(result.truth, result.before, result.after),
-            unknown=answers_of(finished.flatbuffer, unknowns.reporting(winner.size)) if unknowns else None,
-            unknown_note=unknowns.note if unknowns else "",
+            unknown=np.concatenate(list(others.values())) if others else None,
+            unknown_note=self._told_of(others),
             golden=finished.golden,
             slimmed=[replace(one, measured_speed=speeds[one.name]) for one in found.slimmed],
             facts=[("missed", line) for line in choice.missed],
         )  # fmt: skip
+
+
+    def _told_of(self, others: Mapping[str, NDArray[np.float32]]) -> str:
+        learned = learned_from(self.run.photos)
+        parts = [f"learned from {learned.pictures} pictures of other things and {learned.made} made of nothing"]
+        parts += [self.unknowns.note] if self.unknowns else []
+        parts += [f"measured on {len(answers)} of {name}" for name, answers in others.items()]
+        return "; ".join(parts)
 
 
 def _candidate(variant: Variant) -> Candidate:

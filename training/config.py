@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edge.base.files import write_atomically
-from edge.base.formats import FIRST, Lasting, plain, read_fields, require_readable
+from edge.base.formats import FIRST, Lasting, if_missing, plain, read_fields, require_readable
 from edge.base.options import option
+from edge.contract.rejection import UNKNOWN
 from edge.errors import ModelError, UsageError
 from edge.photos import run_folder
 
@@ -30,6 +31,8 @@ BACKBONES = {
     "mobilenet": Backbone("MobileNet", (0.25, 0.5, 0.75, 1.0), (128, 160, 192, 224)),
 }
 DEFAULT = "mobilenet_v2"
+PUBLIC, NONE = "public", "none"  # words in place of a folder of other things
+ALIKE = ("none", "background", "other", "others", "nothing", "negative")  # how such a class is called elsewhere
 RUN = "a run folder made by: flora train"
 FORMAT = 1  # of config.json; a reader refuses one whose major number is newer
 
@@ -64,11 +67,28 @@ class TrainConfig(Lasting):
     label_smoothing: float = option(0.1, "share of the target that is spread over all classes")
     dropout: float = option(0.2, "share of feature channels that are dropped in training")
     average: float = option(0.99, "momentum of the weight average (EMA) that is validated and kept")
+    keep_features: float = option(
+        0.3, "weight of staying near the pretrained features, by which pictures of other things are told; 0: none",
+        stated=if_missing(0.0),
+    )  # fmt: skip
     patience: int = option(5, "epochs without a lower validation loss before fine-tuning stops")
     crop: float = option(0.3, "smallest share of a photo's area that a random crop keeps")
     colour: float = option(1.0, "strength of the random brightness, contrast, saturation and hue; 0 turns them off")
     balance: bool = option(False, "weigh every class alike in the loss, however many photos it has")
     min_photos: int = option(10, "fewest photos a class may have")
+    other_things: tuple[str, ...] = option(
+        (), f'pictures of none of the classes, which "{UNKNOWN}" is learned from: a folder, or the word {PUBLIC} for a '
+        f"set that is downloaded; again and again; {NONE}: nothing of the kind is learned, but from a class folder "
+        "of that name", flag="--others", metavar="FOLDER", stated=if_missing((NONE,)),
+    )  # fmt: skip
+    unknown_folder: str = option(
+        UNKNOWN, "class folder whose pictures show none of the classes; at a terminal you are asked about folders "
+        f"called {', '.join(ALIKE)}", metavar="NAME",
+    )  # fmt: skip
+    made_others: int = option(
+        300, "pictures of nothing that are made of the training photos and of noise, for the same; 0: none",
+        stated=if_missing(0),
+    )  # fmt: skip
     mixed_precision: bool = option(True, "compute in float16 on GPUs with tensor cores; never on a CPU")
     threads: int = option(0, "threads of TensorFlow's operators; 0 leaves it to TensorFlow")
     format: int | str = FORMAT  # of the config.json that it was read from
@@ -78,8 +98,9 @@ class TrainConfig(Lasting):
             "alpha": (0.1, 2.0), "size": (32, 512), "batch": (1, 4096), "head_epochs": (0, 10_000),
             "epochs": (0, 10_000), "head_rate": (1e-8, 1.0), "rate": (1e-8, 1.0), "weight_decay": (0.0, 1.0),
             "label_smoothing": (0.0, 0.9), "dropout": (0.0, 0.95), "average": (0.0, 0.99999),
-            "patience": (1, 10_000), "crop": (0.01, 1.0), "colour": (0.0, 3.0), "min_photos": (3, 10**9),
-            "threads": (0, 1024), "seed": (0, 2**31 - 1),
+            "keep_features": (0.0, 100.0), "patience": (1, 10_000), "crop": (0.01, 1.0), "colour": (0.0, 3.0),
+            "min_photos": (3, 10**9),
+            "threads": (0, 1024), "seed": (0, 2**31 - 1), "made_others": (0, 100_000),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             value = getattr(self, name)
@@ -89,12 +110,19 @@ class TrainConfig(Lasting):
             raise UsageError(f"--backbone {self.backbone}: expected one of {', '.join(BACKBONES)}")
         if self.size % 32:
             raise UsageError(f"--size {self.size}: expected a multiple of 32, the backbone's total stride")
+        if NONE in self.other_things and self.learns_unknown:
+            raise UsageError(f"--others {NONE} with another --others: expected one or the other")
         if self.epochs == 0 and self.head_epochs == 0:
             raise UsageError("--epochs 0 with --head-epochs 0 trains nothing; raise one of them")
         if self.epochs == 0 and self.from_scratch:
             raise UsageError(
                 "--epochs 0 with --weights none trains nothing: a head needs a trained backbone; raise --epochs"
             )
+
+    @property
+    def learns_unknown(self) -> bool:
+        """Whether pictures of none of the classes are looked for beside the class folders."""
+        return self.other_things != (NONE,)
 
     @property
     def from_scratch(self) -> bool:
@@ -126,7 +154,8 @@ def read_config(run: Path) -> TrainConfig:
 
 def told(config: TrainConfig) -> dict[str, Any]:
     """The settings by name, as a person is told them."""
-    return {name: value for name, value in dataclasses.asdict(config).items() if name not in ("format", "others")}
+    values = {name: value for name, value in dataclasses.asdict(config).items() if name not in ("format", "others")}
+    return values | {"other_things": ", ".join(config.other_things) or "made alone"}
 
 
 def numbered(parent: Path, name: str) -> Path:

@@ -55,11 +55,12 @@ def from_run(folder: Path, split: str, moved: str | None = None) -> HeldOut:
     if not members:
         raise ModelError(f"{folder / run_folder.MANIFEST}: lists no {split} photos; train again with: flora train")
     root = Path(moved) if moved else _photos_of(folder / run_folder.CONFIG)
-    missing = next((photo.path for photo in members if not (root / photo.path).exists()), None)
+    paths = tuple(root / photo.located(folder) for photo in members)
+    missing = next((path for path in paths if not path.exists()), None)
     if missing:
-        raise PhotoError(f"{root / missing}: a photo of the run is gone; if the folder has moved give --photos FOLDER")
+        raise PhotoError(f"{missing}: a photo of the run is gone; if the folder has moved give --photos FOLDER")
     return HeldOut(
-        tuple(root / photo.path for photo in members),
+        paths,
         tuple(photo.label for photo in members),
         f"{split} photos of {folder}",
         tuple(photo.sha256 for photo in members),

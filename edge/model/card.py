@@ -53,6 +53,37 @@ class Calibration(Lasting):
 
 
 @dataclass(frozen=True)
+class Share(Lasting):
+    """A share of `pictures` held-out pictures, with its 95 % Wilson interval."""
+
+    value: float
+    low: float = field(metadata=if_missing(0.0))
+    high: float = field(metadata=if_missing(1.0))
+    pictures: int = field(metadata=if_missing(0))  # 0: not said
+
+
+@dataclass(frozen=True)
+class OtherThings(Lasting):
+    """Held-out pictures of one folder, which show none of the classes."""
+
+    name: str  # of the folder
+    named: Share  # as one of the classes all the same
+    named_surely: Share  # with a probability of 0.9 and more
+    auroc: float | None = field(metadata=if_missing(None))  # against held-out photos of the classes
+
+
+@dataclass(frozen=True)
+class Unknown(Lasting):
+    """What "none of these" was learned from, and how well it is told."""
+
+    pictures: int = field(metadata=if_missing(0))  # of other things that were trained on
+    made: int = field(metadata=if_missing(0))  # and pictures of nothing
+    sources: tuple[str, ...] = field(metadata=if_missing(()))  # names of their folders
+    known: Share | None = field(metadata=if_missing(None))  # of held-out photos of the classes, called unknown
+    measured: tuple[OtherThings, ...] = field(metadata=if_missing(()))
+
+
+@dataclass(frozen=True)
 class ModelCard(Lasting):
     """What one model file says of itself. Written by export, read on the device."""
 
@@ -65,6 +96,7 @@ class ModelCard(Lasting):
     float_accuracy: Accuracy | None = field(metadata=if_missing(None))  # of the network it was made from
     calibration: Calibration | None = field(metadata=if_missing(None))
     rejection: Rejection | None = field(metadata=if_missing(None))  # when the answer is "unknown"; None: never
+    unknown: Unknown | None = field(metadata=if_missing(None))  # how it knows; None: not said
     # frames by formula, with the answers that a device must give
     golden: tuple[GoldenCase, ...] = field(metadata=if_missing(()))
     flatbuffer_bytes: int = field(metadata=if_missing(0))  # 0: not said

@@ -17,7 +17,7 @@ from edge.base.formats import LONGEST_LIST, plain, strange
 from edge.base.text import escaped
 from edge.contract.rejection import PROBABILITY, Rejection
 from edge.errors import ModelError
-from edge.model.card import Accuracy, Calibration, ModelCard, read_model
+from edge.model.card import Accuracy, Calibration, ModelCard, OtherThings, Share, Unknown, read_model
 from edge.model.classifier import Classifier
 from edge.model.foreign import ForeignModel, read_foreign
 from edge.model.golden import TOLERANCE
@@ -166,12 +166,33 @@ def _card_rows(card: ModelCard) -> list[tuple[str, str]]:
         ("unquantised", _accuracy(card.float_accuracy)),
         ("calibration", _calibration(card.calibration)),
         ("unknown", _rejection(card.rejection)),
+        *_unknown_rows(card.unknown),
         ("pictures", f"{card.colour_order}, {card.geometry}, {card.input_size} px"),
         ("licence", escaped(card.licence)),
         ("attribution", escaped(card.attribution)),
         ("made", f"{escaped(card.created)} with {escaped(tools)}"),
         ("besides", besides and f"{besides}: not known to this Flora, left as it is"),
     ]
+
+
+def _unknown_rows(found: Unknown | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    named = f" ({escaped(', '.join(found.sources))})" if found.sources else ""
+    rows = [("learned from", f"{found.pictures} pictures of other things{named}, {found.made} made of nothing")]
+    if found.known:
+        rows.append(("known photos", f"{_share(found.known)} called unknown"))
+    rows += [(escaped(one.name), _named(one)) for one in found.measured]
+    return rows if found.measured else [*rows, ("other things", "not measured")]
+
+
+def _named(found: OtherThings) -> str:
+    auroc = "" if found.auroc is None else f"; AUROC {found.auroc:.3f}"
+    return f"{_share(found.named)} named, {found.named_surely.value:.1%} with 0.9 and more{auroc}"
+
+
+def _share(found: Share) -> str:
+    return f"{found.value:.1%} ({found.low:.1%} to {found.high:.1%}) of {found.pictures}"
 
 
 def _accuracy(found: Accuracy | None) -> str:

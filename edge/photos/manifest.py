@@ -1,8 +1,8 @@
 """The manifest: which photo is in which split, as a run folder keeps it in `manifest.csv`.
 
-In/out: CSV with the columns path, sha256, class, split, width and height in pixels. Training writes it; export
-and `flora evaluate` read it. Columns may be more, and in any order; width and height may be missing
-(edge/base/formats.py).
+In/out: CSV with the columns path, sha256, class, split, width and height in pixels, and root where not all pictures
+are of one folder. Training writes it; export and `flora evaluate` read it. Columns may be more, and in any order;
+width, height and root may be missing (edge/base/formats.py).
 """
 
 from __future__ import annotations
@@ -24,29 +24,36 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 _NEEDED = ("path", "sha256", "class", "split")
 _COLUMNS = (*_NEEDED, "width", "height")
+_ROOT = "root"  # a column that is there only when it says something: runs without it are as they always were
 
 
 @dataclass(frozen=True)
 class Photo(Lasting):
     """A usable photo and the split it belongs to: one line of the manifest."""
 
-    path: str  # relative to the photo folder, "/" between the parts
+    path: str  # relative to the photo folder or to `root`, "/" between the parts
     sha256: str  # of the file's bytes
     label: str
     split: Split
     width: int  # pixels, EXIF orientation applied; 0 where the manifest lacks it
     height: int
+    root: str = ""  # the folder that it is in, if not the run's photo folder; one that is not absolute is in the run
+
+    def located(self, run: Path) -> str:
+        """Its path from the photo folder of `run`; an absolute one where it is in another folder."""
+        return str((run / self.root / self.path).absolute()) if self.root else self.path
 
 
 def write_manifest(path: str | Path, photos: Iterable[Photo]) -> None:
     """Write the manifest whole or not at all. Raises OutputError if that is impossible."""
     text, listed = io.StringIO(), list(photos)
     writer = csv.writer(text, lineterminator="\n")
-    columns = [*_COLUMNS, *dict.fromkeys(name for photo in listed for name in photo.others)]
+    rooted = [_ROOT] * any(photo.root for photo in listed)
+    columns = [*_COLUMNS, *rooted, *dict.fromkeys(name for photo in listed for name in photo.others)]
     writer.writerow(columns)
     for photo in listed:
         known = photo.path, photo.sha256, photo.label, photo.split, photo.width, photo.height
-        row = dict(zip(_COLUMNS, known, strict=True)) | photo.others
+        row = dict(zip(_COLUMNS, known, strict=True)) | {_ROOT: photo.root} | photo.others
         writer.writerow([row.get(name, "") for name in columns])
     write_atomically(Path(path), text.getvalue().encode())
 
@@ -98,7 +105,8 @@ def _photo(columns: list[str], row: list[str]) -> Photo:
         raise ValueError(f"class {label!r}, split {name!r}, sha256 {sha256!r}")
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts or not path:
         raise ValueError(f"path {path!r} is outside the photo folder")
-    return Photo(path, sha256, label, name, _side(found, "width"), _side(found, "height"), others=found)
+    sides, root = (_side(found, "width"), _side(found, "height")), found.pop(_ROOT, "")
+    return Photo(path, sha256, label, name, *sides, root, others=found)
 
 
 def _side(found: dict[str, str], column: str) -> int:

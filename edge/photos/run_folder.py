@@ -13,6 +13,7 @@ HISTORY = "history.csv"  # a row for each epoch
 METRICS = "metrics.json"  # how good the network is
 REPORT = "report.html"  # the page that shows it, with its pictures in PLOTS
 PLOTS = "plots"
+MADE = "made"  # the folder of pictures of nothing that were made to learn "unknown" from
 CHECKPOINT = "checkpoint"  # the folder that an unfinished training goes on from
 EXPORT = "export"  # the folder for what exports have to say
 

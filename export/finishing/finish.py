@@ -9,7 +9,7 @@ Order matters: residual and temperature change probabilities, and so the thresho
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +23,18 @@ from export.finishing.threshold import SCORE, choose_rejection
 from export.graph import edit
 from export.graph.asking import answers
 from export.graph.metadata import About
-from export.graph.residual import divide_by_residual, features_of, has_features, subspace
+from export.graph.residual import (
+    Raise,
+    Subspace,
+    divide_by_residual,
+    features_of,
+    has_features,
+    raise_unknown,
+    subspace,
+)
 from export.opening.finished_run import Views
+
+SHARE_BY_CLASS = 0.8  # of the known photos that may be called unknown: so many by the class, the rest by the threshold
 
 
 @dataclass(frozen=True, eq=False)  # arrays have no single answer to ==
@@ -54,13 +64,13 @@ def finish(
 ) -> Finished:
     """Calibrate on validation pictures, choose threshold and golden cases. Raises ModelError when there are none.
 
-    `usual` are training pictures, whose features say what is strange; `unknown` are pictures of other things that may
-    decide the threshold; `step` is told what comes next.
+    `usual` are training pictures of the classes, whose features say what is strange; `unknown` are pictures of other
+    things that may decide the threshold; `step` is told what comes next.
     """
     step("features")
     learned = subspace(answers(features_of(flatbuffer), usual)) if has_features(flatbuffer) else None
     if learned:
-        flatbuffer = divide_by_residual(flatbuffer, learned)
+        flatbuffer = _doubting(flatbuffer, labels, learned, validation, coverage)
     step("temperature")
     temperature = fit(answers(edit.logits(flatbuffer), validation.pictures), validation.truth)
     flatbuffer = edit.set_temperature(flatbuffer, temperature)
@@ -75,3 +85,20 @@ def finish(
     size, interpreter = validation.pictures.shape[1], Interpreter(flatbuffer, about.name)
     golden = choose_cases(interpreter, labels, size, seed, witnesses=[plain_kernels(flatbuffer)])
     return Finished(flatbuffer, temperature, learned.components if learned else 0, rejection, golden, seen)
+
+
+def _doubting(flatbuffer: bytes, labels: Sequence[str], usual: Subspace, validation: Views, coverage: float) -> bytes:
+    """The model that doubts what is strange; by itself it calls few of the known validation photos unknown.
+
+    The rest of what may be called so is left to the threshold.
+    """
+    if UNKNOWN not in labels:
+        return divide_by_residual(flatbuffer, usual)
+    index = list(labels).index(UNKNOWN)
+    known = validation.pictures[validation.truth != index]
+    logits = answers(edit.logits(flatbuffer), known).astype(np.float64)
+    how = Raise(index, float(np.median(logits[:, index])), 0.0)
+    unknown = how.of(logits[:, index], usual.strangeness(answers(features_of(flatbuffer), known)))
+    lead = np.sort(np.delete(logits, index, axis=1).max(axis=1) - unknown)
+    offset = float(lead[int(SHARE_BY_CLASS * (1 - coverage) * len(lead))])
+    return raise_unknown(flatbuffer, usual, replace(how, offset=offset))

@@ -15,7 +15,7 @@ from edge.base.files import in_place_of, writing
 from edge.base.packages import installed
 from edge.errors import ModelError, OutputError
 from edge.evaluation.accuracy import Scores
-from edge.model.card import Accuracy, Calibration, ModelCard, labels_text, pack
+from edge.model.card import Accuracy, Calibration, ModelCard, Unknown, labels_text, pack
 from edge.model.classifier import Classifier
 from edge.tflite.anatomy import dissect
 from edge.tflite.runtimes import least_runtimes
@@ -36,7 +36,7 @@ class Provenance:
 
 def make_card(
     finished: Finished, labels: tuple[str, ...], input_size: int, variant: str, *, scores: Scores, float_scores: Scores,
-    ece_before: float, provenance: Provenance,
+    ece_before: float, provenance: Provenance, unknown: Unknown | None = None,
 ) -> ModelCard:  # fmt: skip
     """The card of one flatbuffer. `scores` are those of held-out test photos, measured after the choice."""
     anatomy = dissect(finished.flatbuffer, variant)
@@ -50,6 +50,7 @@ def make_card(
         float_accuracy=_accuracy(float_scores),
         calibration=Calibration(finished.temperature, finished.components, ece_before, scores.ece, scores.n),
         rejection=finished.rejection,
+        unknown=unknown,
         golden=finished.golden,
         flatbuffer_bytes=len(finished.flatbuffer),
         multiply_adds=anatomy.multiply_adds,

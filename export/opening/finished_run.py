@@ -73,12 +73,16 @@ class FinishedRun:
     def members(self, split: Split) -> list[Photo]:
         return [photo for photo in self.photos if photo.split == split]
 
+    def located(self, photos: Sequence[Photo]) -> list[str]:
+        """Their paths from the photo folder, absolute where they are in another one."""
+        return [photo.located(self.folder) for photo in photos]
+
     def truth(self, photos: list[Photo]) -> NDArray[np.int64]:
         return np.array([self.labels.index(photo.label) for photo in photos], np.int64)
 
     def views(self, photos: list[Photo], bar: Bar, size: int | None = None) -> Views:
         """Read photos exactly as a device would that runs a file of `size` pixels a side; None is the run's own."""
-        pictures = device_views(self.root, [photo.path for photo in photos], size or self.config.size, bar)
+        pictures = device_views(self.root, self.located(photos), size or self.config.size, bar)
         return Views(pictures, self.truth(photos))
 
 
@@ -150,7 +154,7 @@ def _border(model: Any) -> tuple[int, int]:
 
 def _require_photos(run: FinishedRun) -> None:
     """Better now than minutes later. Looks only whether they are there: test photos are not read yet."""
-    missing = [photo.path for photo in run.photos if not (run.root / photo.path).is_file()]
+    missing = [path for path in run.located(run.photos) if not (run.root / path).is_file()]
     if missing:
         raise PhotoError(
             f"{run.root / missing[0]}: no such photo ({len(missing)} of the run's {len(run.photos)} are missing); "

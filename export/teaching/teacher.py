@@ -149,7 +149,7 @@ def drawn(
 ) -> tuple[Callable[[int], Any], int]:
     """Augmented training photos by epoch, and how many of them fill whole batches; a crop keeps `mildest_crop`."""
     config, train = run.config, run.members("train")
-    paths, hashes = [photo.path for photo in train], [photo.sha256 for photo in train]
+    paths, hashes = run.located(train), [photo.sha256 for photo in train]
     cached = build_cache(cache, run.root, paths, hashes, config.size, stages("caching training photos"))
     channels = run.model.get_layer(FEATURES).output.shape[-1]
     how = Augmentation(config.size, max(config.crop, mildest_crop), config.colour, 0.0, channels)

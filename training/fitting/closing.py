@@ -57,9 +57,8 @@ def evaluate_run(trained: Trained, stages: Stages = silent) -> Evaluated:
     found: dict[str, tuple[list[Photo], NDArray[np.int64], NDArray[np.float32]]] = {}
     for name in ("validation", "test"):
         members = [photo for photo in trained.photos if photo.split == name]
-        views = device_views(
-            root, [photo.path for photo in members], trained.config.size, stages(f"reading {name} photos")
-        )
+        paths = [photo.located(trained.run) for photo in members]
+        views = device_views(root, paths, trained.config.size, stages(f"reading {name} photos"))
         truth = np.array([trained.labels.index(photo.label) for photo in members], np.int64)
         found[name] = (members, truth, predict(model, views, stages(f"measuring on {name} photos")))
     validation, test = (
@@ -181,7 +180,8 @@ def _samples(trained: Trained, root: Path) -> list[plots.Tile]:
     train = [photo for photo in trained.photos if photo.split == "train"]
     tiles = []
     for number, photo in list(enumerate(train))[:: max(1, len(train) // SAMPLES)][:SAMPLES]:
-        wide = geometry.resize_short_side(geometry.read_photo(root / photo.path), round(config.size * MARGIN))
+        whole = geometry.read_photo(root / photo.located(trained.run))
+        wide = geometry.resize_short_side(whole, round(config.size * MARGIN))
         image, _ = augment(tf.constant(np.ascontiguousarray(wide[..., ::-1])), number, how, seed=first_epoch)
         tiles.append((((image.numpy() + 1.0) * 127.5).round().astype(np.uint8), photo.label))
     return tiles

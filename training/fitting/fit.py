@@ -25,11 +25,13 @@ from training.config import TrainConfig
 from training.fitting.augmentation import Augmentation, epoch_batches
 from training.fitting.cache import build_cache
 from training.fitting.checkpoint import GO_ON, Reached, State, load_arrays, load_state, save_arrays, save_state
+from training.fitting.keeping import keeping_model
 from training.fitting.phase import AveragedModel, Phase, Validation, averaged_model, prepare, run_phase
 from training.network import backbone
 from training.network.inference import predictor
 from training.network.keras import keras, tf
 from training.network.strategy import Devices, choose_devices
+from training.others.gathering import with_other_things
 from training.photos.listing import list_photos
 from training.photos.split import class_weights
 from training.photos.views import device_views
@@ -69,7 +71,7 @@ class _Job:
         return np.array([self.labels.index(photo.label) for photo in self.photos[name]], np.int64)
 
     def views(self, name: str) -> NDArray[np.uint8]:
-        paths = [photo.path for photo in self.photos[name]]
+        paths = [photo.located(self.run) for photo in self.photos[name]]
         return device_views(self.root, paths, self.config.size, self.stages(f"reading {name} photos"))
 
     def loss_weights(self) -> NDArray[np.float32]:
@@ -86,7 +88,7 @@ def fit(
     `tell` is given what a person should know: the devices, what was left out. Raises PhotoError for photos that
     cannot be trained on, ModelError for weights that do not fit, OutputError for a full or unwritable disk.
     """
-    photos = list_photos(config, run, stages, tell)
+    photos = list_photos(config, run, stages, tell, lambda survey: with_other_things(config, survey, run, stages, tell))
     labels = tuple(sorted({photo.label for photo in photos}))
     devices = choose_devices(mixed_precision=config.mixed_precision, threads=config.threads)
     tell(f"devices: {devices.description}")
@@ -155,7 +157,9 @@ def _fresh_model(config: TrainConfig, num_classes: int) -> Any:
 def _network(job: _Job, model: Any) -> tuple[AveragedModel, Phase]:
     config, photos = job.config, len(job.photos["train"])
     phase = _phase(config, FINE_TUNE, config.epochs, config.rate, max(1, photos // config.batch))
-    network = averaged_model(backbone.training_model(model))
+    training = backbone.training_model(model)
+    is_kept = config.keep_features > 0 and not config.from_scratch
+    network = keeping_model(model, training, config.keep_features) if is_kept else averaged_model(training)
     prepare(network, phase)
     return network, phase
 
@@ -170,7 +174,7 @@ def _phase(config: TrainConfig, name: str, epochs: int, rate: float, steps: int)
 def _epochs(job: _Job, model: Any) -> Callable[[int], Any]:
     """The augmented batches of each fine-tuning epoch."""
     config, members = job.config, job.photos["train"]
-    paths, hashes = [photo.path for photo in members], [photo.sha256 for photo in members]
+    paths, hashes = [photo.located(job.run) for photo in members], [photo.sha256 for photo in members]
     cached = build_cache(job.cache, job.root, paths, hashes, config.size, job.stages("caching training photos"))
     how = Augmentation(
         config.size, config.crop, config.colour, config.dropout, model.get_layer(backbone.FEATURES).output.shape[-1]

@@ -1,6 +1,10 @@
 """Fine-tune a pretrained MobileNet on a folder of class folders, or on `flowers` (downloads flower_photos).
 
+"None of these" is learned beside the classes, as the label "unknown": from a class folder of that name, from folders of
+anything else (--others), and from pictures of nothing, which are made.
+
 example: flora train photos/ --out runs/flowers
+         flora train photos/ --others pictures/of/anything/else
          flora train --resume runs/flowers
 """
 
@@ -9,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -16,12 +21,14 @@ from typing import Any
 
 from edge.base.files import default_cache
 from edge.base.formats import remarks_on
-from edge.base.options import add_options, read_options
+from edge.base.options import add_options, flag_of, given_for, read_options
 from edge.base.progress import Bars
-from edge.errors import FloraError, ModelError, OutputError, UsageError
+from edge.contract.rejection import UNKNOWN
+from edge.errors import FloraError, ModelError, OutputError, PhotoError, UsageError
 from edge.photos import run_folder
 from edge.photos.folders import class_folders
-from training.config import TrainConfig, numbered, read_config, told
+from training.config import ALIKE, NONE, PUBLIC, TrainConfig, numbered, read_config, told
+from training.others.public import public_others
 from training.photos.download import flower_photos
 
 FLOWERS = "flowers"
@@ -83,9 +90,9 @@ def _resumed(args: argparse.Namespace) -> tuple[Path, TrainConfig]:
     if args.photos or args.out:
         raise UsageError(f"--resume {args.resume} knows its photos and its folder; leave out PHOTOS and --out")
     options = [field for field in fields(TrainConfig) if "help" in field.metadata]
-    changed = [field.name for field in options if getattr(args, field.name) != field.default]
+    changed = [field for field in options if given_for(field, args) != field.default]
     if changed:
-        flags = " and ".join(f"--{name.replace('_', '-')}" for name in changed)
+        flags = " and ".join(map(flag_of, changed))
         raise UsageError(f"--resume {args.resume} goes on with the options in its config.json; leave out {flags}")
     config = read_config(Path(args.resume))
     if not config.photos:
@@ -102,7 +109,9 @@ def _begun(args: argparse.Namespace, stages: Any) -> tuple[Path, TrainConfig]:
     if args.out:
         _require_room(Path(args.out))
     photos = _photos(args.photos, stages)
-    class_folders(photos)
+    classes, _ = class_folders(photos)
+    args.other_things = [_other_things(named, stages) for named in args.other_things or ()] or None
+    args.unknown_folder = _unknown_folder(args.unknown_folder, [folder.name for folder in classes], stages)
     folder = Path(args.out) if args.out else numbered(Path("runs"), photos.name)
     config = read_options(TrainConfig, args, photos=str(photos))
     try:
@@ -118,6 +127,40 @@ def _photos(named: str, stages: Any) -> Path:
     if named == FLOWERS:
         return flower_photos(bar=stages("downloading flower_photos")).resolve()
     return Path(named).expanduser().resolve()
+
+
+def _other_things(named: str, stages: Any) -> str:
+    """A folder as an absolute path, so that a run can be resumed from anywhere. Raises PhotoError if there is none."""
+    if named == NONE:
+        return named
+    if named == PUBLIC:
+        return str(public_others(bar=stages("downloading pictures of other things")).resolve())
+    folder = Path(named).expanduser().resolve()
+    if not folder.is_dir():
+        fault = "not a folder" if folder.exists() else "no such folder"
+        raise PhotoError(
+            f"--others {named}: {fault}; expected a folder of pictures that show none of the classes, or {PUBLIC}"
+        )
+    return str(folder)
+
+
+def _unknown_folder(named: str, classes: list[str], stages: Any) -> str:
+    """The class folder of none of the classes: the one that was named, or one called alike if a person says so."""
+    if named in classes:
+        return named
+    if named != UNKNOWN:
+        raise PhotoError(f"--unknown-folder {named}: no such class folder; expected one of {', '.join(classes)}")
+    alike = next((name for name in classes if name.lower() in ALIKE), None)
+    if alike is None:
+        return named
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        question = f"does the folder {alike} hold pictures of none of the classes? [Y/n] "
+        print(question, end="", file=sys.stderr, flush=True)
+        is_unknown = sys.stdin.readline().strip().lower() in ("", "y", "yes")
+        return alike if is_unknown else named
+    hint = f"if its pictures show none of the classes: --unknown-folder {alike}"
+    stages.tell(f"{alike} is taken for a class like any other; {hint}")
+    return named
 
 
 def _require_weights(args: argparse.Namespace) -> None:
@@ -157,5 +200,6 @@ def _withdraw(folder: Path) -> None:
         return
     for name in BEGINNING:
         (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / run_folder.MADE, ignore_errors=True)
     if not any(folder.iterdir()):
         folder.rmdir()
