@@ -94,10 +94,10 @@ class ExportConfig:
         metavar="SHARE",
     )  # fmt: skip
     unknown: str | None = option(
-        None,
-        "pictures of other things: one half may decide the threshold, the other half is measured on",
-        metavar="FOLDER",
-    )
+        None, "pictures of other things, beside those the run was taught with: one half may decide the threshold, the "
+        "other half is measured on; or where the run's own are now, if they have moved", metavar="FOLDER",
+        flag="--others", aliases=("--unknown",),
+    )  # fmt: skip
     evidence: bool = option(False, "a second output: the map of where in the picture each label's evidence is")
     photos: str | None = option(
         None, "the run's photo folder, if it has moved since the training; for a Keras file: a folder of class folders",

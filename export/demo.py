@@ -18,6 +18,7 @@ import numpy as np
 from edge.contract.decision import Decision
 from edge.contract.event import Event
 from edge.contract.frame import Frame
+from edge.contract.rejection import UNKNOWN
 from edge.contract.sink import ALL, Sink
 from edge.errors import SourceError
 from edge.live.loop import LiveConfig, run_live
@@ -31,7 +32,7 @@ from edge.sources.opening import open_source
 from export.config import ExportConfig
 from export.forecast import CLIP, EXPORT, GARDEN, TRAINING, Forecast, in_words, sample_s
 from training.config import TrainConfig
-from training.garden.parade import ClipScene, render_clip
+from training.garden.parade import NOTHING, ClipScene, render_clip
 from training.garden.planting import SPECIES, plant
 
 if TYPE_CHECKING:
@@ -39,14 +40,14 @@ if TYPE_CHECKING:
     from export.outcome import Exported
     from training.report.plots import Tile
 
-PER_CLASS, PHOTO_WH = 300, (160, 128)
-FLOWERS, FRAMES_PER_FLOWER, FPS = 10, 30, 15
+PER_CLASS, EMPTY, PHOTO_WH = 300, 200, (160, 128)  # pictures of a species, of none
+FLOWERS, EMPTY_PLACES, FRAMES_PER_FLOWER, FPS = 10, 4, 30, 15
 CLIP_WH = (320, 240)
 CONTACT_COLUMNS = 5
-PATIENCE = 4  # epochs
+PATIENCE, MADE = 4, 120  # epochs, pictures of nothing
 # What the steps cost in times of a rendered flower, on two cores; of training, before its epochs and for each of them.
-COSTS = {GARDEN: 1500.0, TRAINING: 1000.0, EXPORT: 3200.0, CLIP: 650.0}
-EPOCH_COST, USUAL_EPOCHS = 160.0, 20
+COSTS = {GARDEN: 1600.0, TRAINING: 1200.0, EXPORT: 3400.0, CLIP: 900.0}
+EPOCH_COST, USUAL_EPOCHS = 190.0, 20
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class Demo:
     summary: LiveSummary
     scenes: int
     named: int  # scenes whose flower was the answer in its middle
+    empty_frames: int  # of the clip, without a flower
+    empty_named: int  # of these, named as one all the same
 
 
 def training_config(photos: Path, seed: int, epochs: int) -> TrainConfig:
@@ -66,6 +69,7 @@ def training_config(photos: Path, seed: int, epochs: int) -> TrainConfig:
     return TrainConfig(
         photos=str(photos), backbone="mobilenet", weights="none", alpha=0.25, size=96, seed=seed, epochs=epochs,
         head_epochs=0, rate=4e-3, dropout=0.0, average=0.95, patience=PATIENCE, crop=0.85, colour=0.2,
+        made_others=MADE,
     )  # fmt: skip
 
 
@@ -89,19 +93,29 @@ def demo(folder: Path, seed: int, epochs: int, stages: Stages, tell: Say) -> Dem
     def begin(number: int, step: str, what: str) -> None:
         tell(f"{number}/4  {what}: about {in_words(foretold.begin(step))}")
 
-    begin(1, GARDEN, f"a garden of {len(SPECIES) * PER_CLASS} rendered pictures, five species")
-    planted = plant(folder / "photos", PER_CLASS, seed, PHOTO_WH, stages("planting"))
+    pictures = len(SPECIES) * PER_CLASS + EMPTY
+    begin(1, GARDEN, f"a garden of {pictures} rendered pictures, five species, and {EMPTY} of them with no flower")
+    planted = plant(folder / "photos", PER_CLASS, seed, PHOTO_WH, stages("planting"), empty=EMPTY)
     begin(2, TRAINING, f"a small MobileNet, trained on them from scratch, {epochs} epochs at most")
     _train(folder, training_config(folder / "photos", seed, epochs), stages, tell)
     begin(3, EXPORT, "pruned, quantised to int8, measured, packaged")
     exported = _export(folder, stages, tell)
-    begin(4, CLIP, "live over a clip in which one flower after another passes by")
+    begin(4, CLIP, "live over a clip in which one flower after another passes by, and now and then none")
     scenes = render_clip(
-        folder / "clip.avi", seed + 1, CLIP_WH, FLOWERS, FRAMES_PER_FLOWER, FPS, stages("rendering the clip")
-    )
-    summary, seen = _live(exported.path, folder, scenes, stages)
-    named = sum(seen[_middle(scene)][0].shown == scene.species for scene in scenes)
-    return Demo(folder, planted, exported, summary, len(scenes), named)
+        folder / "clip.avi", seed + 1, CLIP_WH, FLOWERS, FRAMES_PER_FLOWER, FPS, stages("rendering the clip"),
+        empty=EMPTY_PLACES,
+    )  # fmt: skip
+    summary, watcher = _live(exported.path, folder, scenes, stages)
+    flowers = [scene for scene in scenes if scene.species != NOTHING]
+    named = sum(watcher.seen[_middle(scene)][0].shown == scene.species for scene in flowers)
+    empty = [word for number, word in watcher.shown.items() if _is_empty(number, scenes)]
+    false = sum(word != UNKNOWN for word in empty)
+    return Demo(folder, planted, exported, summary, len(flowers), named, len(empty), false)
+
+
+def _is_empty(frame: int, scenes: list[ClipScene]) -> bool:
+    """Whether a frame is of a stretch without a flower."""
+    return any(scene.species == NOTHING and scene.first_frame <= frame <= scene.last_frame for scene in scenes)
 
 
 def _train(folder: Path, config: TrainConfig, stages: Stages, tell: Say) -> None:
@@ -137,12 +151,14 @@ class _Watcher:
 
     def __init__(self, wanted: set[int], total: int, bar: Callable[..., None]) -> None:
         self.seen: dict[int, tuple[Decision, Frame]] = {}
+        self.shown: dict[int, str] = {}  # the answer to each frame
         self._wanted, self._total, self._bar = wanted, total, bar
 
     def show(self, decision: Decision, frame: Frame) -> None:
+        self.shown[frame.number] = decision.shown
         if frame.number in self._wanted:
             self.seen[frame.number] = (decision, frame)
-        self._bar(frame.number + 1, self._total, f"{decision.shown} {decision.probability:.0%}")
+        self._bar(frame.number + 1, self._total, decision.said)
 
     def tell(self, event: Event) -> None:
         """A clip brings none."""
@@ -153,7 +169,7 @@ class _Watcher:
 
 def _live(
     model: Path, folder: Path, scenes: list[ClipScene], stages: Stages
-) -> tuple[LiveSummary, dict[int, tuple[Decision, Frame]]]:
+) -> tuple[LiveSummary, _Watcher]:
     watcher = _Watcher({_middle(scene) for scene in scenes}, scenes[-1].last_frame + 1, stages("watching the clip"))
     sinks: list[Sink] = [JsonLinesFile(folder / "answers.jsonl"), ClipSink(folder / "annotated.avi", FPS), watcher]
     summary = run_live(Classifier(model), open_source(str(folder / "clip.avi")), sinks, config=LiveConfig())
@@ -162,7 +178,7 @@ def _live(
     if len(watcher.seen) != len({_middle(scene) for scene in scenes}):
         raise SourceError(f"{folder / 'clip.avi'}: only {summary.frames} frames could be read back; render it again")
     _draw([watcher.seen[_middle(scene)] for scene in scenes], folder / "contact-sheet.png")
-    return summary, watcher.seen
+    return summary, watcher
 
 
 def _draw(shown: list[tuple[Decision, Frame]], path: Path) -> None:
@@ -177,4 +193,5 @@ def _middle(scene: ClipScene) -> int:
 
 def _tile(decision: Decision, frame: Frame) -> Tile:
     picture = geometry.model_input(frame.image_bgr, 224)
-    return np.ascontiguousarray(picture), f"{decision.shown} {decision.probability:.0%}"
+    surely = "" if decision.is_unknown else f" {decision.probability:.0%}"
+    return np.ascontiguousarray(picture), f"{decision.said}{surely}"

@@ -103,7 +103,7 @@ def _opened(config: ExportConfig, run: Path, stages: Stages, tell: Say) -> Finis
             f"--labels {config.labels}: {run} is no Keras file, and a run knows its labels; leave out --labels"
         )
     else:
-        trained = open_run(run, config.photos, tell)
+        trained = open_run(run, config.photos, tell, config.unknown)
     if trained.why_fixed and "speed" in config.typed and config.plan.speed > 1:
         raise UsageError(
             f"{run}: can only be quantised ({trained.why_fixed}), which makes it no {config.plan.speed:g} times as "
@@ -154,8 +154,8 @@ def _tell_kept(found: Variants, tell: Say) -> None:
 
 
 def _unknowns(config: ExportConfig, run: FinishedRun, stages: Stages, tell: Say) -> Unknowns | None:
-    if not config.unknown:
-        return None
+    if not config.unknown or str(Path(config.unknown).absolute()) in {photo.root for photo in run.photos}:
+        return None  # the run's own are known already
     sizes = {run.config.size, slim_size(run, config.plan)}
     return read_unknowns(Path(config.unknown), run, sizes, tell, stages("reading unknown pictures"))
 

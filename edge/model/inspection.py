@@ -182,7 +182,7 @@ def _unknown_rows(found: Unknown | None) -> list[tuple[str, str]]:
     rows = [("learned from", f"{found.pictures} pictures of other things{named}, {found.made} made of nothing")]
     if found.known:
         rows.append(("known photos", f"{_share(found.known)} called unknown"))
-    rows += [(escaped(one.name), _named(one)) for one in found.measured]
+    rows += [("other things", f"{escaped(one.name)}: {_named(one)}") for one in found.measured]
     return rows if found.measured else [*rows, ("other things", "not measured")]
 
 

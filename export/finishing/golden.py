@@ -5,9 +5,10 @@ Out: a few GoldenCases, with the answers.
 
 Seeded candidates are drawn until enough of them are steady: their answers move by at most 6/256 when every pixel
 does by up to one level, by at most 6/256 in another runtime's arithmetic, and by 9/256 in sum. From those the fewest
-are taken that show every fault twice, by at least 32/256, and set every two labels apart. Among equals the ones come
-first whose greatest answer lies between 0.3 and 0.95 (at the rim of the softmax much can change inside without a sign
-of it outside), then the ones with the most room between what noise does and what faults do.
+are taken that show every fault twice, by at least 32/256, and set every two labels apart; where "unknown" is a label,
+one of them is answered so and two are not. Among equals the ones come first whose greatest answer lies between 0.3 and
+0.95 (at the rim of the softmax much can change inside without a sign of it outside), then the ones with the most room
+between what noise does and what faults do.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.base.streams import quiet_stderr
+from edge.contract.rejection import UNKNOWN
 from edge.errors import ModelError
 from edge.model.golden import LARGEST_AREA, LATTICE, SMALLEST, GoldenCase, frame
 from edge.model.interpreter import LITERT, told_apart
@@ -40,6 +42,7 @@ HUNTED = 4000  # further pictures, small and cheap, to set labels apart
 SMALL_SCENE = ("scene", 320, 240)
 MANY_LABELS = 16  # from here on, no search for frames that set every two labels apart
 FEWEST, MOST = 4, 8  # cases
+FEWEST_NONE, FEWEST_SOME = 1, 2  # of a network that knows "none of these": cases that are, cases that are not
 RIM = (0.3, 0.95)
 
 _Probabilities = NDArray[np.float32]
@@ -53,6 +56,7 @@ class _Candidate:
     probabilities: _Probabilities
     noise: float
     shifts: dict[str, float]  # fault -> greatest difference
+    is_none: bool | None = None  # of the classes, by its answer; None: there is no such answer
 
     def shows(self, fault: str) -> bool:
         return self.shifts[fault] >= SHIFT
@@ -83,7 +87,7 @@ def choose_cases(
     drawn = 0
     for drawn, (pattern, width, height) in enumerate(islice(cycle(_kinds(size)), CANDIDATES), 1):
         steady += search.tried(pattern, width, height, random)
-        if len(steady) >= POOL and not _unshown(_smallest_set(steady)):
+        if len(steady) >= POOL and not _unfit(_smallest_set(steady), drawn):
             break
         if drawn >= HOPELESS and len(steady) < SHOWN:
             break
@@ -161,7 +165,8 @@ class _Search:
         if noise > STEADY or any(difference(witness(picture), right) > most for witness in self.witnesses):
             return []
         answers = {label: round(float(p), 6) for label, p in zip(self.labels, right, strict=True) if p >= SMALLEST}
-        return [_Candidate(replace(case, answers=answers), right, noise, self._shifts(frame_bgr, right))]
+        is_none = self.labels[int(right.argmax())] == UNKNOWN if UNKNOWN in self.labels else None
+        return [_Candidate(replace(case, answers=answers), right, noise, self._shifts(frame_bgr, right), is_none)]
 
     def _noise(self, picture: Picture, right: _Probabilities, seed: int) -> float:
         """How far the answer moves; the search ends at the first draw that says too far."""
@@ -191,13 +196,13 @@ def _smallest_set(steady: Sequence[_Candidate]) -> list[_Candidate]:
     """A small set by greed, without answers at the rim where that leaves nothing more undone."""
     ranked = sorted(steady, key=lambda candidate: candidate.rank)
     sets = [_greedy(ranked, keep_inside) for keep_inside in (True, False)]
-    return min(sets, key=lambda chosen: [missing(chosen) for missing in (_unshown, _untold)])
+    return min(sets, key=lambda chosen: [missing(chosen) for missing in (_unshown, _one_sided, _untold)])
 
 
 def _greedy(ranked: Sequence[_Candidate], keep_inside: bool) -> list[_Candidate]:
-    """First for the faults, then for the labels, then for the faults that need not be shown."""
+    """First for the faults, then for both sorts of answers and the labels, then for faults that need not be shown."""
     left, chosen = list(ranked), list[_Candidate]()
-    for missing in (_unshown, _untold, _unshown_optional):
+    for missing in (_unshown, _one_sided, _untold, _unshown_optional):
         while left and len(chosen) < MOST:
             best = min(left, key=_order(missing, chosen, keep_inside))  # the first of equals: the best by rank
             if missing([*chosen, best]) >= missing(chosen):
@@ -223,6 +228,17 @@ def _order(
 def _unshown(chosen: Sequence[_Candidate]) -> int:
     """How many more showings of faults are needed."""
     return sum(max(0, SHOWN - sum(c.shows(fault) for c in chosen)) for fault in REQUIRED)
+
+
+def _one_sided(chosen: Sequence[_Candidate]) -> int:
+    """How many frames are missing that are none of the classes, or one of them; none where nothing says so."""
+    none, some = (sum(candidate.is_none is wanted for candidate in chosen) for wanted in (True, False))
+    return max(0, FEWEST_NONE - none) + max(0, FEWEST_SOME - some) if none + some else 0
+
+
+def _unfit(chosen: Sequence[_Candidate], drawn: int) -> int:
+    """What is still worth drawing for: answers of both sorts not for ever, since some networks have none."""
+    return _unshown(chosen) + (_one_sided(chosen) if drawn < HOPELESS else 0)
 
 
 def _unshown_optional(chosen: Sequence[_Candidate]) -> int:

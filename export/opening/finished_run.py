@@ -9,7 +9,7 @@ export.opening.from_keras makes one of a Keras file of anybody's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +87,11 @@ class FinishedRun:
 
 
 def open_run(
-    folder: Path, moved_photos: str | None = None, tell: Say = lambda line: None
+    folder: Path, moved_photos: str | None = None, tell: Say = lambda line: None, moved_others: str | None = None
 ) -> FinishedRun:
-    """Open a run folder. `moved_photos` is where its photos are now, if not where they were; `tell` hears remarks.
+    """Open a run folder; `tell` hears remarks.
+
+    `moved_photos` is where its photos are now, if not where they were, and `moved_others` its pictures of other things.
 
     Raises ModelError for a run that is not finished or whose parts do not fit, PhotoError when a photo is gone.
     """
@@ -98,12 +100,19 @@ def open_run(
     said, asked = folder / run_folder.EXPORT, folder / run_folder.CONFIG
     for line in (*remarks_on(asked, config), *remarks_on(folder / run_folder.MANIFEST, photos)):
         tell(line)
+    photos = tuple(_where_it_is(photo, moved_others) for photo in photos)
     labels, root = tuple(sorted({photo.label for photo in photos})), Path(moved_photos or config.photos)
     run = FinishedRun(folder, asked, said, recipe(config), load_model(folder), photos, labels, root)
     _require_fit(run)
     _require_photos(run)
     prepare_fine_tuning(run)
     return run
+
+
+def _where_it_is(photo: Photo, moved: str | None) -> Photo:
+    """A picture of a folder that is gone, in the one that is named instead."""
+    is_gone = moved and Path(photo.root).is_absolute() and not Path(photo.root).is_dir()
+    return replace(photo, root=str(Path(moved or "").absolute())) if is_gone else photo
 
 
 def recipe(config: TrainConfig) -> Recipe:
@@ -158,5 +167,5 @@ def _require_photos(run: FinishedRun) -> None:
     if missing:
         raise PhotoError(
             f"{run.root / missing[0]}: no such photo ({len(missing)} of the run's {len(run.photos)} are missing); "
-            "if the folder has moved give --photos FOLDER"
+            "if the folder has moved give --photos FOLDER; that of other things, --others FOLDER"
         )

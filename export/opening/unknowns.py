@@ -1,4 +1,4 @@
-"""Pictures of other things, given with --unknown: one half may decide the threshold, the other is measured on.
+"""Pictures of other things, given with --others: one half may decide the threshold, the other is measured on.
 
 In:  a folder of pictures, any depth.
 Out: Unknowns, RGB uint8 (n, N, N, 3) as devices would see them, for each N.

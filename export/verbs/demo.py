@@ -71,6 +71,7 @@ In {minutes:.1f} minutes Flora rendered {done.photos} flower pictures, trained a
 one file of it that needs no TensorFlow: {exported.path}, {exported.bytes / 1000:.0f} kB, {chosen.name}.
 It names {chosen.test.top1:.1%} of {chosen.test.n} pictures it never saw ({interval}),
 and, live, {done.named} of the {done.scenes} flowers that pass by in the clip{pace}.
+Of {done.empty_frames} frames of the clip without a flower it named {done.empty_named} as one.
 
 Look at:
   {folder / "contact-sheet.png"}    the clip's flowers with their answers
@@ -89,5 +90,6 @@ def _record(done: Demo, minutes: float) -> dict[str, Any]:
 
     return {
         "folder": str(done.folder), "minutes": round(minutes, 2), "photos": done.photos, "scenes": done.scenes,
-        "scenes_named": done.named, "export": as_json(done.exported),
+        "scenes_named": done.named, "empty_frames": done.empty_frames, "empty_named": done.empty_named,
+        "export": as_json(done.exported),
     }  # fmt: skip

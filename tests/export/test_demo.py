@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from export import demo as module
-from export.demo import COSTS, EPOCH_COST, PATIENCE, PER_CLASS, USUAL_EPOCHS, demo, forecast, training_config
+from export.demo import COSTS, EMPTY, EPOCH_COST, PATIENCE, PER_CLASS, USUAL_EPOCHS, demo, forecast, training_config
 from export.forecast import GARDEN, TRAINING
 from tests.drills.check_demo import longest_silence
-from training.garden.parade import ClipScene
+from training.garden.parade import NOTHING, ClipScene
 from training.garden.planting import SPECIES
 
 
@@ -20,11 +20,13 @@ from training.garden.planting import SPECIES
 def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the steps that were done, in order, each at once; a flower takes 10 ms here."""
     steps: list[str] = []
-    scenes = [ClipScene("daisy", 0, 8), ClipScene("tulips", 10, 18)]
-    seen = {4: (SimpleNamespace(shown="daisy"), None), 14: (SimpleNamespace(shown="roses"), None)}
+    scenes = [ClipScene("daisy", 0, 8), ClipScene(NOTHING, 9, 12), ClipScene("tulips", 13, 21)]
+    seen = {4: (SimpleNamespace(shown="daisy"), None), 17: (SimpleNamespace(shown="roses"), None)}
+    shown = {frame: "daisy" if frame < 11 else "unknown" for frame in range(22)}
+    watcher = SimpleNamespace(seen=seen, shown=shown)
 
     def step(name: str, result: Any) -> Any:
-        def at_once(*given: Any) -> Any:
+        def at_once(*given: Any, **options: Any) -> Any:
             steps.append(name)
             return result
 
@@ -35,7 +37,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(module, "_train", step("train", None))
     monkeypatch.setattr(module, "_export", step("export", SimpleNamespace(path=Path("garden.tflite"))))
     monkeypatch.setattr(module, "render_clip", step("render", scenes))
-    monkeypatch.setattr(module, "_live", step("live", ("summary", seen)))
+    monkeypatch.setattr(module, "_live", step("live", ("summary", watcher)))
     return steps
 
 
@@ -53,10 +55,11 @@ def test_each_step_first_says_what_comes_and_how_long_it_will_take(done: list[st
 def test_a_scene_is_named_if_its_middle_is(done: list[str], tmp_path: Path) -> None:
     found = demo(tmp_path, 1, 30, lambda title: lambda *given: None, lambda line: None)
     assert (found.named, found.scenes, found.photos) == (1, 2, 1000)
+    assert (found.empty_named, found.empty_frames) == (2, 4)
 
 
 def test_the_garden_costs_a_flower_for_each_picture() -> None:
-    assert COSTS[GARDEN] == pytest.approx(PER_CLASS * len(SPECIES), rel=0.2)
+    assert COSTS[GARDEN] == pytest.approx(PER_CLASS * len(SPECIES) + EMPTY, rel=0.2)
 
 
 @pytest.mark.parametrize("epochs", [1, 10, USUAL_EPOCHS, 1000])

@@ -30,13 +30,15 @@ SPACING = 1.05  # between flowers, in picture widths: midway, half a flower is l
 SWAYS_PER_S = 0.45
 FEWEST_FRAMES = 10  # per flower; with fewer a flower would jump, not drift
 IN_VIEW = 0.24  # short sides from the centre within which a flower counts as being shown
+OUT_OF_VIEW = 0.75  # spacings from the centre from which on nothing of a flower's head is in the middle of the picture
+NOTHING = ""  # in the place of a species
 
 
 @dataclass(frozen=True)
 class ClipScene:
-    """Frames of a clip, both ends included, in which one flower is in the middle of the picture."""
+    """Frames of a clip, both ends included, in which one flower is in the middle of the picture, or none is in it."""
 
-    species: str
+    species: str  # NOTHING: no flower
     first_frame: int
     last_frame: int
 
@@ -49,19 +51,30 @@ def render_clip(
     frames_per_flower: int = 30,
     fps: int = 15,
     bar: Bar = no_bar,
+    *,
+    empty: int = 0,
 ) -> list[ClipScene]:
     """Write an MJPEG .avi past which `flowers` flowers drift, every species among them; returns when each is shown.
 
-    Between two scenes only the backdrop and halves of flowers are seen. `bar` gets (done, total) frames.
-    Raises UsageError for impossible options, OutputError where the clip cannot be written.
+    Between two scenes only the backdrop and halves of flowers are seen; at `empty` places, evenly between the flowers,
+    nothing but grass grows, and these are scenes too. `bar` gets (done, total) frames. Raises UsageError for impossible
+    options, OutputError where the clip cannot be written.
     """
     check_request(seed, size_wh)
     _check_clip(path, flowers, frames_per_flower, fps)
-    parade = _lay_out(seed, size_wh, flowers)
-    positions = [_position(frame, frames_per_flower) for frame in range(flowers * frames_per_flower)]
+    stops = _stops(flowers, empty)
+    parade = _lay_out(seed, size_wh, [number for number, is_flower in enumerate(stops) if is_flower], len(stops))
+    positions = [_position(frame, frames_per_flower) for frame in range(len(stops) * frames_per_flower)]
     _write_clip(path, _frames(parade, positions, fps, seed, bar), fps)
-    in_view = parade.in_view
-    return [_scene(parade.specimens[flower].species, flower, positions, in_view) for flower in range(flowers)]
+    return [_scene(parade, stop, positions) for stop in range(len(stops))]
+
+
+def _stops(flowers: int, empty: int) -> list[bool]:
+    """At which places a flower grows."""
+    after = {(number + 1) * flowers // (empty + 1) for number in range(empty)}
+    if len(after) < empty or 0 in after:
+        raise UsageError(f"{empty} places without flowers; expected fewer than the {flowers} flowers")
+    return [is_flower for flower in range(flowers) for is_flower in ([False] * (flower in after) + [True])]
 
 
 def check_request(seed: int, size_wh: tuple[int, int]) -> None:
@@ -88,6 +101,7 @@ class Parade:
     """What passes by: flowers in a row, between strips of scenery that slide at their own speeds."""
 
     specimens: tuple[Specimen, ...]
+    stops: tuple[int, ...]  # the place of each, in spacings
     heights: tuple[float, ...]  # of each head above the middle, short sides
     phases: tuple[float, ...]  # of each flower's sway
     weather: Weather
@@ -107,19 +121,20 @@ class Parade:
         return IN_VIEW / self.spacing
 
 
-def _lay_out(seed: int, size_wh: tuple[int, int], flowers: int) -> Parade:
-    rng = np.random.default_rng([seed, len(HEADS)])
+def _lay_out(seed: int, size_wh: tuple[int, int], stops: list[int], places: int) -> Parade:
+    rng, flowers = np.random.default_rng([seed, len(HEADS)]), len(stops)
     weather = draw_weather(rng)
     specimens = tuple(grow(species, draw_radius(rng), rng) for species in _running_order(rng, flowers))
     heights, phases = rng.uniform(-0.06, 0.06, flowers).tolist(), rng.uniform(0, 2 * np.pi, flowers).tolist()
     return Parade(
         specimens=specimens,
+        stops=tuple(stops),
         heights=tuple(heights),
         phases=tuple(phases),
         weather=weather,
-        far=_panorama(rng, size_wh, flowers),
-        middle=_strip(rng, size_wh, flowers, MIDDLE_SPEED, 7, 0.015, weather.sun),
-        near=_strip(rng, size_wh, flowers, NEAR_SPEED, 1, 0.012, weather.sun),
+        far=_panorama(rng, size_wh, places),
+        middle=_strip(rng, size_wh, places, MIDDLE_SPEED, 7, 0.015, weather.sun),
+        near=_strip(rng, size_wh, places, NEAR_SPEED, 1, 0.012, weather.sun),
         size_wh=size_wh,
     )
 
@@ -133,14 +148,14 @@ def _running_order(rng: np.random.Generator, flowers: int) -> list[str]:
     return order[:flowers]
 
 
-def _strip_width(size_wh: tuple[int, int], flowers: int, speed: float) -> int:
-    return size_wh[0] + int(np.ceil(flowers * SPACING * size_wh[0] * speed)) + 1
+def _strip_width(size_wh: tuple[int, int], places: int, speed: float) -> int:
+    return size_wh[0] + int(np.ceil(places * SPACING * size_wh[0] * speed)) + 1
 
 
-def _panorama(rng: np.random.Generator, size_wh: tuple[int, int], flowers: int) -> Plane:
+def _panorama(rng: np.random.Generator, size_wh: tuple[int, int], places: int) -> Plane:
     """Backdrops side by side, each fading into the next."""
     width, height = size_wh
-    total = _strip_width(size_wh, flowers, FAR_SPEED)
+    total = _strip_width(size_wh, places, FAR_SPEED)
     scenes = [backdrop(rng, (2 * width, height)) for _ in range(total // width + 2)]
     fade = (0.5 - 0.5 * np.cos(np.linspace(0, np.pi, width))).astype(np.float32)[None, :, None]
     blended = [left[:, width:] * (1 - fade) + right[:, :width] * fade for left, right in pairwise(scenes)]
@@ -148,12 +163,12 @@ def _panorama(rng: np.random.Generator, size_wh: tuple[int, int], flowers: int) 
 
 
 def _strip(
-    rng: np.random.Generator, size_wh: tuple[int, int], flowers: int, speed: float, blades: int, blur: float, sun: Sun
+    rng: np.random.Generator, size_wh: tuple[int, int], places: int, speed: float, blades: int, blur: float, sun: Sun
 ) -> Plane:
     """Blurred grass, about `blades` a picture width, as wide as the parade is long."""
     width, height = size_wh
     short = min(size_wh)
-    total = _strip_width(size_wh, flowers, speed)
+    total = _strip_width(size_wh, places, speed)
     canvas = np.zeros((height, total, 4), np.uint8)
     facets = grass(rng, blades * total // width + 1, (0, total / short), (0.008, 0.035))
     paint(canvas, facets, short, (0.0, height / 2), sun)
@@ -178,9 +193,10 @@ def _scenery(parade: Parade, position: float, time_s: float) -> Plane:
     picture = _slid(parade.far, parade, position, FAR_SPEED)
     picture = under(picture, _slid(parade.middle, parade, position, MIDDLE_SPEED))
     for index, specimen in enumerate(parade.specimens):
-        if abs(index - position) < 1.0:
+        away = parade.stops[index] - position
+        if abs(away) < 1.0:
             sway = 0.07 * np.sin(2 * np.pi * SWAYS_PER_S * time_s + parade.phases[index])
-            at_xy = ((index - position) * parade.spacing, parade.heights[index])
+            at_xy = (away * parade.spacing, parade.heights[index])
             picture = laid_over(picture, Layer(posed(specimen, sway), at_xy), parade.weather.sun, SUPERSAMPLING)
     return under(picture, _slid(parade.near, parade, position, NEAR_SPEED))
 
@@ -191,9 +207,12 @@ def _slid(strip: Plane, parade: Parade, position: float, speed: float) -> Plane:
     return strip[:, left : left + width]
 
 
-def _scene(species: str, flower: int, positions: list[float], in_view: float) -> ClipScene:
-    shown = [frame for frame, position in enumerate(positions) if abs(position - flower) <= in_view]
-    return ClipScene(species, shown[0], shown[-1])
+def _scene(parade: Parade, stop: int, positions: list[float]) -> ClipScene:
+    """That of the flower at a place, or of the place where none grows."""
+    species = {at: specimen.species for at, specimen in zip(parade.stops, parade.specimens, strict=True)}
+    within = parade.in_view if stop in species else 1 - OUT_OF_VIEW
+    shown = [frame for frame, position in enumerate(positions) if abs(position - stop) <= within]
+    return ClipScene(species.get(stop, NOTHING), shown[0], shown[-1])
 
 
 def _write_clip(path: Path, frames: Iterator[Picture], fps: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from edge.base.files import write_atomically
 from edge.base.progress import Bar, no_bar
+from edge.contract.rejection import UNKNOWN
 from edge.errors import UsageError
 from edge.picture.geometry import Picture
 from training.garden.facets import Layer, laid_over
@@ -72,31 +73,50 @@ def _foreground(rng: np.random.Generator) -> list[Layer]:
     return [Layer(blades, blur=rng.uniform(0.008, 0.02))]
 
 
+def render_meadow(rng: np.random.Generator, size_wh: tuple[int, int] = (160, 160)) -> Picture:
+    """One photo of a garden with nothing in bloom near by, BGR uint8 (H, W, 3)."""
+    weather, picture = draw_weather(rng), backdrop(rng, size_wh)
+    for _ in range(int(rng.integers(0, 3))):
+        blades = grass(rng, int(rng.integers(2, 20)), (-0.9, 0.9), (0.006, 0.04))
+        picture = laid_over(picture, Layer(blades, blur=rng.uniform(0.002, 0.03)), weather.sun, 1)
+    return develop(picture, weather, rng)
+
+
 def plant(
     folder: Path,
     per_class: int,
     seed: int,
     size_wh: tuple[int, int] = (160, 128),
     bar: Bar = no_bar,
+    *,
+    empty: int = 0,
 ) -> int:
     """Write `per_class` photos of each species to folder/<species>/<species>_0001.jpg ...; returns how many.
 
-    Photos are landscape, portrait or square. `bar` gets (done, total). Raises UsageError, OutputError.
+    With `empty` also so many without a flower, to folder/unknown. Photos are landscape, portrait or square. `bar` gets
+    (done, total). Raises UsageError, OutputError.
     """
     if per_class < 1:
         raise UsageError(f"{per_class} photos per class; expected at least 1")
     check_request(seed, size_wh)
-    total = per_class * len(SPECIES)
-    for done, (species, number) in enumerate(_labels(per_class), start=1):
+    total = per_class * len(SPECIES) + empty
+    for done, (species, number) in enumerate(_labels(per_class, empty), start=1):
         own_seed = seed * 1_000_003 + number
         shape_wh = _aspect(own_seed, size_wh)
-        _write_jpeg(folder / species / f"{species}_{number:04d}.jpg", render_flower(species, own_seed, shape_wh))
+        _write_jpeg(folder / species / f"{species}_{number:04d}.jpg", _rendered(species, own_seed, shape_wh))
         bar(done, total)
     return total
 
 
-def _labels(per_class: int) -> Iterator[tuple[str, int]]:
-    return ((species, number) for species in SPECIES for number in range(1, per_class + 1))
+def _rendered(species: str, seed: int, size_wh: tuple[int, int]) -> Picture:
+    if species == UNKNOWN:
+        return render_meadow(np.random.default_rng([seed, len(SPECIES)]), size_wh)
+    return render_flower(species, seed, size_wh)
+
+
+def _labels(per_class: int, empty: int) -> Iterator[tuple[str, int]]:
+    yield from ((species, number) for species in SPECIES for number in range(1, per_class + 1))
+    yield from ((UNKNOWN, number) for number in range(1, empty + 1))
 
 
 def _aspect(seed: int, size_wh: tuple[int, int]) -> tuple[int, int]:

@@ -22,8 +22,8 @@ from edge.base.progress import Bar, no_bar
 from edge.contract.rejection import UNKNOWN
 from edge.picture import geometry
 from edge.picture.geometry import Picture
-from training.garden.facets import Layer, Plane, laid_over
-from training.garden.meadow import backdrop, develop, draw_weather, grass
+from training.garden.facets import Plane
+from training.garden.planting import render_meadow
 from training.photos.survey import Found
 
 SIDE = 256  # pixels
@@ -142,11 +142,7 @@ def _surface(draw: Draw, photo: Plane) -> Plane:
 
 def meadow(draw: Draw, photo: Picture) -> Picture:
     """A rendered garden with nothing in bloom near by."""
-    weather, scene = draw_weather(draw), backdrop(draw, (SIDE, SIDE))
-    for _ in range(int(draw.integers(0, 3))):
-        blades = grass(draw, int(draw.integers(2, 20)), (-0.9, 0.9), (0.006, 0.04))
-        scene = laid_over(scene, Layer(blades, blur=draw.uniform(0.002, 0.03)), weather.sun, 1)
-    return develop(scene, weather, draw)
+    return render_meadow(draw, (SIDE, SIDE))
 
 
 KINDS: dict[str, Callable[[Draw, Picture], Picture]] = {

@@ -8,11 +8,12 @@ import pytest
 from edge.model.interpreter import Interpreter
 from edge.model.verify import check
 from edge.picture.geometry import model_input
-from export.finishing.finish import Finished, finish
+from export.finishing.finish import SHARE_BY_CLASS, Finished, _doubting, finish
 from export.finishing.temperature import fit
 from export.graph import edit
 from export.graph.asking import answers
 from export.graph.metadata import About
+from export.graph.residual import features_of, subspace
 from export.opening.finished_run import Views
 from tests.export import colours
 
@@ -74,11 +75,28 @@ def test_a_class_called_unknown_is_not_counted_among_the_known(
     taught = finished_with(flatbuffers, validation, labels, coverage=1.0)
     known = taught.validation[validation.truth != 1].max(axis=1)
     assert 0 < taught.rejection.threshold <= known.min()
+    assert (taught.validation[validation.truth != 1].argmax(axis=1) != 1).all()
 
 
-def test_pictures_of_other_things_may_lower_the_threshold_only(
-    finished: Finished, flatbuffers: dict[str, bytes], validation: Views
+@pytest.mark.parametrize("coverage", [0.5, 0.9, 1.0])
+def test_the_class_unknown_takes_few_of_the_known_and_leaves_the_rest_to_the_threshold(
+    coverage: float, flatbuffers: dict[str, bytes], validation: Views
 ) -> None:
-    grey = np.full((4, colours.SIZE, colours.SIZE, 3), 128, np.uint8)
-    helped = finished_with(flatbuffers, validation, unknown=grey)
-    assert helped.rejection.threshold <= finished.rejection.threshold
+    usual = subspace(answers(features_of(flatbuffers["int8"]), colours.pictures(range(100, 120))[0]))
+    assert usual is not None
+    doubting = _doubting(flatbuffers["int8"], ("bluebell", "unknown", "poppy"), usual, validation, coverage)
+    pictures = validation.pictures[validation.truth != 1]
+    known, before = (answers(one, pictures) for one in (doubting, flatbuffers["int8"]))
+    most = SHARE_BY_CLASS * (1 - coverage)
+    assert most - 0.1 <= (known.argmax(axis=1) == 1).mean() <= most  # coarse logits have ties
+    assert (known[:, [0, 2]].argmax(axis=1) == before[:, [0, 2]].argmax(axis=1)).all()
+
+
+def test_what_is_strange_is_called_unknown(flatbuffers: dict[str, bytes], validation: Views) -> None:
+    usual = subspace(answers(features_of(flatbuffers["int8"]), colours.pictures(range(100, 120))[0]))
+    assert usual is not None
+    doubting = _doubting(flatbuffers["int8"], ("bluebell", "unknown", "poppy"), usual, validation, 0.9)
+    stripes = np.zeros((1, colours.SIZE, colours.SIZE, 3), np.uint8)
+    stripes[:, :, ::2] = (255, 0, 255)
+    strange, plain = (answers(one, stripes)[0] for one in (doubting, flatbuffers["int8"]))
+    assert strange[1] > plain[1]

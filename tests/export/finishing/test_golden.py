@@ -187,3 +187,20 @@ def test_answers_at_the_rim_are_avoided_even_where_they_show_more() -> None:
 
     assert {chosen.case.seed for chosen in golden._smallest_set([*rim, *inside])} == {0, 1, 2, 3}
     assert {chosen.case.seed for chosen in golden._smallest_set([*rim, *inside[:3]])} > {4}
+
+
+def test_of_a_network_that_knows_none_of_these_some_frames_are_and_some_are_not() -> None:
+    """One that answers by how bright the picture is, and unknown to most of what there is."""
+    labels = ("bluebell", "poppy", "unknown")
+
+    def answer(rgb: Picture) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+        level = rgb.reshape(-1, 3).mean(axis=0) / 255
+        rough = np.abs(np.diff(rgb.astype(np.float32), axis=0)).mean() / 25
+        logits = np.array([9 * level[0] - rough, 9 * level[2] - rough, 6 - 2 * level[1] + rough])
+        powers = np.exp(logits - logits.max())
+        return np.asarray(np.round(256 * powers / powers.sum()) / 256, np.float32)
+
+    cases = choose_cases(answer, labels, 96, 1)
+    said = [max(case.answers, key=lambda label: case.answers[label]) for case in cases]
+    assert said.count("unknown") >= 1
+    assert len(said) - said.count("unknown") >= 2

@@ -111,3 +111,16 @@ def test_an_interrupted_clip_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         render_clip(tmp_path / "clip.avi", 0, SMALL, flowers=5, frames_per_flower=10, bar=interrupt)
     assert not list(tmp_path.iterdir())
+
+
+def test_between_flowers_there_are_places_with_none(tmp_path: Path) -> None:
+    scenes = render_clip(tmp_path / "clip.avi", 2, SMALL, flowers=6, frames_per_flower=12, empty=2)
+    assert [number for number, scene in enumerate(scenes) if scene.species == parade.NOTHING] == [2, 5]
+    assert all(one.last_frame < other.first_frame for one, other in itertools.pairwise(scenes))
+    assert {scene.species for scene in scenes} > set(SPECIES)
+
+
+@pytest.mark.parametrize("empty", [6, 40])
+def test_more_places_without_flowers_than_flowers_are_refused(empty: int, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=f"{empty} places without flowers"):
+        render_clip(tmp_path / "clip.avi", 2, SMALL, flowers=6, frames_per_flower=12, empty=empty)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from edge.base.intervals import wilson_interval
+from edge.cli import main
 from tests.training.runs import Finished, call
 from training.config import TrainConfig, read_config
 from training.verbs import train
@@ -297,3 +299,77 @@ def test_helper_of_several_machines_writes_nothing(
     called = call("train", garden, "--out", tmp_path / "run", "--weights", "none", "--min-photos", "9")
     assert "too few usable photos" in called.complaint
     assert (tmp_path / "run" / "config.json").read_text() == "the chief's"
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """Nothing is trained; what would have been is in the list."""
+    asked: list[TrainConfig] = []
+
+    def stop(config: TrainConfig, folder: Path, *_: object) -> None:
+        asked.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "_train", stop)
+    return asked
+
+
+def test_folders_of_other_things_are_kept_as_absolute_paths(
+    garden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = stopped(monkeypatch)
+    (tmp_path / "things").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train, "public_others", lambda bar: tmp_path / "public")
+    assert call("train", garden, "--others", "things", "--others", "public").code == 130
+    assert asked[0].other_things == (str(tmp_path / "things"), str(tmp_path / "public"))
+    assert read_config(tmp_path / "runs" / garden.name).other_things == asked[0].other_things
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        (["things"], "--others things: no such folder; expected a folder of pictures that show none of the classes"),
+        (["none", "."], "--others none with another --others"),
+    ],
+    ids=["missing", "none and some"],
+)
+def test_other_things_that_are_none_are_one_line(
+    others: list[str], message: str, garden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    options = [word for folder in others for word in ("--others", folder)]
+    assert message in call("train", garden, *options).only_line
+    assert not (tmp_path / "runs").exists()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("typed", "folder"), [("\n", "Background"), ("y\n", "Background"), ("n\n", "unknown")])
+def test_a_folder_called_like_nothing_is_asked_about_at_a_terminal(
+    typed: str, folder: str, garden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, stderr = stopped(monkeypatch), Terminal()
+    shutil.copytree(garden, tmp_path / "photos")
+    (tmp_path / "photos/daisy").rename(tmp_path / "photos/Background")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.stdin", Terminal(typed))
+    monkeypatch.setattr("sys.stderr", stderr)
+    assert main(["train", "photos"]) == 130
+    assert stderr.getvalue().count("does the folder Background hold pictures of none of the classes?") == 1
+    assert asked[0].unknown_folder == folder
+
+
+def test_elsewhere_it_is_told_and_may_be_named(garden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = stopped(monkeypatch)
+    shutil.copytree(garden, tmp_path / "photos")
+    (tmp_path / "photos/daisy").rename(tmp_path / "photos/other")
+    monkeypatch.chdir(tmp_path)
+    called = call("train", "photos")
+    assert "other is taken for a class like any other; if its pictures show none" in called.err
+    assert "--unknown-folder other" in called.err
+    assert call("train", "photos", "--unknown-folder", "other").code == 130
+    assert [config.unknown_folder for config in asked] == ["unknown", "other"]
+    assert "no such class folder" in call("train", "photos", "--unknown-folder", "nothing").only_line
