@@ -96,7 +96,6 @@ class ModelCard(Lasting):
     float_accuracy: Accuracy | None = field(metadata=if_missing(None))  # of the network it was made from
     calibration: Calibration | None = field(metadata=if_missing(None))
     rejection: Rejection | None = field(metadata=if_missing(None))  # when the answer is "unknown"; None: never
-    unknown: Unknown | None = field(metadata=if_missing(None))  # how it knows; None: not said
     # frames by formula, with the answers that a device must give
     golden: tuple[GoldenCase, ...] = field(metadata=if_missing(()))
     flatbuffer_bytes: int = field(metadata=if_missing(0))  # 0: not said
@@ -111,6 +110,7 @@ class ModelCard(Lasting):
     attribution: str = field(metadata=if_missing(""))
     colour_order: str = "RGB"
     geometry: str = geometry.RULE  # the first there was; a card that follows another must say so
+    unknown: Unknown | None = None  # what it was taught of "none of these"; None: not said
     format: int | str = FORMAT
 
 

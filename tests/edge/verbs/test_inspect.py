@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.contract.rejection import Rejection
-from edge.model.card import Calibration, pack
+from edge.model.card import Calibration, OtherThings, Share, Unknown, pack, read_model
 from edge.model.golden import GoldenCase, frame
 from edge.picture import geometry
 from edge.picture.geometry import model_input
@@ -333,3 +333,19 @@ def test_too_few_photos_are_shown_and_refused(flora: Flora, garden: Path) -> Non
     assert found.code == 1
     assert "blue" in found.out
     assert "too few usable photos in red (8); expected at least 10" in found.err
+
+
+def test_what_unknown_was_learned_from_and_how_well_it_is_told_is_shown(flora: Flora, tmp_path: Path) -> None:
+    share = Share(0.02, 0.01, 0.05, 150)
+    things = OtherThings("things", share, share, 0.99)
+    unknown = Unknown(300, 200, ("things", "public"), Share(0.04, 0.02, 0.06, 467), (things,))
+    path = tiny.write_model(tmp_path / "m.tflite", unknown=unknown)
+    shown = flora("inspect", path).out
+    assert "learned from   300 pictures of other things (things, public), 200 made of nothing" in shown
+    assert "known photos   4.0% (2.0% to 6.0%) of 467 called unknown" in shown
+    assert "other things   things: 2.0% (1.0% to 5.0%) of 150 named, 2.0% with 0.9 and more; AUROC 0.990" in shown
+    card = read_model(path).card
+    assert card is not None
+    assert card.unknown == unknown
+    unmeasured = tiny.write_model(tmp_path / "n.tflite", unknown=Unknown(0, 200, (), None, ()))
+    assert "other things   not measured" in flora("inspect", unmeasured).out

@@ -189,18 +189,18 @@ def test_answers_at_the_rim_are_avoided_even_where_they_show_more() -> None:
     assert {chosen.case.seed for chosen in golden._smallest_set([*rim, *inside[:3]])} > {4}
 
 
+def candidate(number: int, probabilities: Sequence[float], noise: float, is_none: bool | None) -> golden._Candidate:
+    """One that shows every fault."""
+    case = GoldenCase("scene", number, 64, 48, {})
+    shifts = dict.fromkeys((*REQUIRED, *golden.OPTIONAL), 4 * SHIFT)
+    return golden._Candidate(case, np.array(probabilities, np.float32), noise, shifts, is_none)
+
+
 def test_of_a_network_that_knows_none_of_these_some_frames_are_and_some_are_not() -> None:
-    """One that answers by how bright the picture is, and unknown to most of what there is."""
-    labels = ("bluebell", "poppy", "unknown")
-
-    def answer(rgb: Picture) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        level = rgb.reshape(-1, 3).mean(axis=0) / 255
-        rough = np.abs(np.diff(rgb.astype(np.float32), axis=0)).mean() / 25
-        logits = np.array([9 * level[0] - rough, 9 * level[2] - rough, 6 - 2 * level[1] + rough])
-        powers = np.exp(logits - logits.max())
-        return np.asarray(np.round(256 * powers / powers.sum()) / 256, np.float32)
-
-    cases = choose_cases(answer, labels, 96, 1)
-    said = [max(case.answers, key=lambda label: case.answers[label]) for case in cases]
-    assert said.count("unknown") >= 1
-    assert len(said) - said.count("unknown") >= 2
+    none = [candidate(number, (0.1, 0.3, 0.6), 0.0, True) for number in range(6)]
+    some = [candidate(10 + number, (0.2, 0.5, 0.3), 0.02, False) for number in range(3)]
+    chosen = golden._smallest_set([*none, *some])
+    assert sorted(one.is_none is True for one in chosen) == [False, False, True, True]
+    assert {one.is_none for one in golden._smallest_set(none)} == {True}
+    unsaid = [candidate(number, (0.1, 0.3, 0.6), 0.0, None) for number in range(6)]
+    assert len(golden._smallest_set(unsaid)) == golden.FEWEST
