@@ -25,7 +25,7 @@ from export.graph.asking import answers
 from export.graph.residual import divide_by_residual, features_of, subspace
 from export.opening.finished_run import FinishedRun, pick_calibration
 from export.quantising.convert import convert_int8
-from training.config import TrainConfig
+from training.config import NONE, TrainConfig
 from training.photos.split import split
 from training.photos.survey import Survey
 
@@ -70,11 +70,18 @@ def train(planned: Iterable[Planned], photos: Path, work: Path, weights: str) ->
     for plan in planned:
         run = work / plan.name
         if not (run / "metrics.json").exists():
-            _train(plan, run, TrainConfig(photos=str(photos.resolve()), weights=weights, seed=SEED), work)
+            _train(plan, run, _as_it_was(photos, weights), work)
         elif read_manifest(run / "manifest.csv") != plan.photos:
             raise SystemExit(f"{run}: trained on other photos than these; give another folder to keep the runs in")
         runs.append(run)
     return runs
+
+
+def _as_it_was(photos: Path, weights: str) -> TrainConfig:
+    """The recipe that the figures of these studies are of, without what came after them."""
+    return TrainConfig(
+        photos=str(photos.resolve()), weights=weights, seed=SEED, other_things=(NONE,), made_others=0, keep_features=0.0
+    )
 
 
 def _train(plan: Planned, run: Path, config: TrainConfig, work: Path) -> None:
