@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from edge.base.progress import silent
 from edge.errors import UsageError
 from edge.model.card import ModelCard, pack, read_model
 from edge.model.classifier import Classifier
-from edge.photos.manifest import read_manifest
+from edge.photos.manifest import read_manifest, write_manifest
 from edge.picture import geometry
 from export.config import ExportConfig
 from export.network.outline import Outline
@@ -230,3 +231,35 @@ def test_a_slim_network_is_narrower_sees_smaller_pictures_and_answers_as_the_who
     assert f"Slimmed: int8_slim{kept}_32" in page
     assert "6 for the threshold, 6 measured on" in page
     assert not list((tmp_path / "cache" / "exports").iterdir())
+
+
+@pytest.mark.usefixtures("ready")
+def test_what_is_none_of_the_classes_is_on_the_card_and_not_in_the_accuracy(
+    export: Export, run_folder: Path, root: Path, tmp_path: Path
+) -> None:
+    """Poppies stand for other things, in a folder that has moved."""
+    run, things = tmp_path / "run", tmp_path / "things"
+    shutil.copytree(run_folder, run)
+    shutil.copytree(root / "poppy", things / "poppy")
+    photos = read_manifest(run / "manifest.csv")
+    gone = {"label": "unknown", "root": str(tmp_path / "gone")}
+    strange = [replace(photo, **gone) if photo.label == "poppy" else photo for photo in photos]
+    write_manifest(run / "manifest.csv", strange)
+    assert "--others FOLDER" in export(*PLAIN, run=run).errors[-1]
+    said = export(*PLAIN, "--others", str(things), run=run)
+    assert said.code == 0, said.err
+    card = read_model(tmp_path / "model.tflite").card
+    assert card is not None
+    assert card.labels == ("bluebell", "fern", "unknown")
+    assert card.accuracy is not None
+    assert (card.accuracy.top1, card.accuracy.photos) == (1.0, 12)
+    found = card.unknown
+    assert found is not None
+    assert (found.pictures, found.made, found.sources) == (10, 0, ("things",))
+    assert [(row.name, row.named.value, row.named.pictures) for row in found.measured] == [("things", 0.0, 6)]
+    assert found.known is not None
+    assert found.known.pictures == 12
+    said_of = [max(case.answers, key=lambda label: case.answers[label]) for case in card.golden]
+    assert said_of.count("unknown") >= 1
+    page = (run / "export/model/report.html").read_text()
+    assert "learned from 10 pictures of other things and 0 made of nothing; measured on 6 of things" in page
