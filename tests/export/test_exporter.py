@@ -242,7 +242,7 @@ def test_what_is_none_of_the_classes_is_on_the_card_and_not_in_the_accuracy(
     shutil.copytree(run_folder, run)
     shutil.copytree(root / "poppy", things / "poppy")
     photos = read_manifest(run / "manifest.csv")
-    gone = {"label": "unknown", "root": str(tmp_path / "gone")}
+    gone: dict[str, Any] = {"label": "unknown", "root": str(tmp_path / "gone")}
     strange = [replace(photo, **gone) if photo.label == "poppy" else photo for photo in photos]
     write_manifest(run / "manifest.csv", strange)
     assert "--others FOLDER" in export(*PLAIN, run=run).errors[-1]

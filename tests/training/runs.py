@@ -13,7 +13,7 @@ from edge.cli import main
 PER_CLASS = 8  # of 5 species: 30 photos to train on, 5 to validate, 5 to test
 TINY = (
     "--backbone", "mobilenet", "--alpha", "0.25", "--size", "32", "--batch", "8", "--min-photos", "4",
-    "--epochs", "3", "--head-epochs", "3",
+    "--epochs", "3", "--head-epochs", "3", "--others", "none",
 )  # fmt: skip
 MIXED = 11  # photos in the folder of the fixture `root`
 Names = tuple[list[str], list[str]]  # paths and hashes

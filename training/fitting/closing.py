@@ -106,7 +106,7 @@ def _draw(trained: Trained, result: Evaluated, validation: Any, test: Any, root:
     plots.plot_confusion(np.array(result.test.confusion), result.test.labels, names["confusion"])
     known = over_known(validation[1], validation[2], trained.labels).photos
     plots.plot_reliability(validation[2][known], validation[1][known], names["reliability"])
-    plots.sheet(_mistakes(root, trained.labels, *validation), names["mistakes"])
+    plots.sheet(_mistakes(trained, root, *validation), names["mistakes"])
     plots.sheet(_samples(trained, root), names["augmented"])
     captions = {
         "history": "Loss and accuracy, training against validation",
@@ -159,15 +159,15 @@ def _unknown_notes(result: Evaluated) -> list[str]:
 
 
 def _mistakes(
-    root: Path, labels: tuple[str, ...], members: list[Photo], truth: NDArray[Any], answers: NDArray[Any]
+    trained: Trained, root: Path, members: list[Photo], truth: NDArray[Any], answers: NDArray[Any]
 ) -> list[plots.Tile]:
     """The wrong answers the network was surest of, surest first; "unknown" is an answer, and may be the right one."""
     wrong = np.flatnonzero(answers.argmax(axis=1) != truth)
     order = wrong[np.argsort(-answers[wrong].max(axis=1), kind="stable")][:WORST]
     return [
         (
-            geometry.model_input(geometry.read_photo(root / members[i].path), 224),
-            f"{labels[truth[i]]} > {labels[answers[i].argmax()]} {answers[i].max():.2f}",
+            geometry.model_input(geometry.read_photo(root / members[i].located(trained.run)), 224),
+            f"{trained.labels[truth[i]]} > {trained.labels[answers[i].argmax()]} {answers[i].max():.2f}",
         )
         for i in order
     ]

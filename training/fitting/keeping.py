@@ -53,6 +53,12 @@ def keeping_model(model: Any, training: Any, weight: float) -> KeepingModel:
 
 
 def _missing(found: Any, wanted: Any) -> Any:
-    """Mean square of the difference over the variance of what is wanted, over all channels."""
-    difference = tf.reduce_sum(tf.reduce_mean((found - wanted) ** 2, (0, 1, 2)))
-    return difference / (tf.reduce_sum(tf.math.reduce_variance(wanted, (0, 1, 2))) + LEAST)
+    """Mean square of the difference over the variance of what is wanted, over all channels.
+
+    Of several devices each gives its part: gradients are summed over them.
+    """
+    here, places = tf.distribute.get_replica_context(), (0, 1, 2)
+    moments = [tf.reduce_mean(wanted, places), tf.reduce_mean(wanted**2, places)]
+    mean, square = here.all_reduce(tf.distribute.ReduceOp.MEAN, moments)
+    difference = tf.reduce_sum(tf.reduce_mean((found - wanted) ** 2, places))
+    return difference / (tf.reduce_sum(square - mean**2) + LEAST) / here.num_replicas_in_sync

@@ -90,12 +90,13 @@ def test_page_holds_every_plot_and_what_was_left_out(finished: Finished, tmp_pat
 
 
 def test_mistakes_are_the_surest_first(garden: Path, finished: Finished) -> None:
-    members = [photo for photo in trained(finished.folder).photos if photo.split == "train"][:4]
+    made = trained(finished.folder)
+    members = [photo for photo in made.photos if photo.split == "train"][:4]
     truth = np.array([SPECIES.index(photo.label) for photo in members])
     answers = np.full((4, 5), 0.01, np.float32)
     for row, probability in enumerate((0.6, 0.9, 0.7, 0.8)):
         answers[row, truth[row] if row == 1 else (truth[row] + 1) % 5] = probability
-    tiles = closing._mistakes(garden, SPECIES, members, truth, answers)
+    tiles = closing._mistakes(made, garden, members, truth, answers)
     assert [caption.rsplit(" ", 1)[1] for _, caption in tiles] == ["0.80", "0.70", "0.60"]
     assert tiles[0][1].startswith(f"{members[3].label} > ")
     assert tiles[0][0].shape == (224, 224, 3)

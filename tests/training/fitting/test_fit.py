@@ -178,7 +178,7 @@ for name, make in (
     trained = fit.fit(config, run, out / "cache", lambda title: lambda done, total=0, note="": steps.append(title))
     print(trained.devices, steps.count("fine-tuning"))
     saved[name] = inference.load_model(run).get_weights()
-start = fit._fresh_model(config, 5).get_weights()
+start = fit._fresh_model(config, 6).get_weights()
 for other in (saved["two"], start):
     print(max(np.abs(one - two).max() for one, two in zip(saved["one"], other)))
 """
@@ -190,6 +190,6 @@ def test_two_devices_train_what_one_does(garden: Path, tmp_path: Path) -> None:
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     one, two, between, moved = ended.stdout.strip().splitlines()
-    assert (one, two) == ("1 devices 6", "2 devices 6")
+    assert (one, two) == ("1 devices 8", "2 devices 8")
     assert float(between) < 1e-3
     assert float(moved) > 1e-2

@@ -8,12 +8,15 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 
 from edge.base.intervals import wilson_interval
 from edge.cli import main
-from tests.training.runs import Finished, call
+from edge.picture import geometry
+from tests.training.runs import TINY, Finished, call
 from training.config import TrainConfig, read_config
+from training.garden.planting import SPECIES
 from training.verbs import train
 
 
@@ -299,6 +302,28 @@ def test_helper_of_several_machines_writes_nothing(
     called = call("train", garden, "--out", tmp_path / "run", "--weights", "none", "--min-photos", "9")
     assert "too few usable photos" in called.complaint
     assert (tmp_path / "run" / "config.json").read_text() == "the chief's"
+
+
+def test_none_of_these_is_learned_without_being_asked_for(garden: Path, cache: Path, tmp_path: Path) -> None:
+    others = tmp_path / "others"
+    for number, path in enumerate(sorted((garden / "daisy").glob("*.jpg"))):
+        (others / f"kind{number}").mkdir(parents=True)
+        picture = geometry.read_photo(path)[::-1]
+        (others / f"kind{number}" / "a.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    tiny = [*TINY[: TINY.index("--others")], "--weights", "none", "--cache", str(cache)]
+    run = tmp_path / "run"
+    called = call("train", garden, "--out", run, *tiny, "--others", others)
+    assert called.code == 0, called.err
+    assert "photos: 40 in 5 classes: 30 train, 5 validation, 5 test" in called.err
+    assert "pictures of none of them: 14: 12 train, 1 validation, 1 test" in called.err
+    assert (run / "labels.txt").read_text().split() == [*sorted(SPECIES), "unknown"]
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["test"]["n"] == 5
+    assert metrics["test"]["labels"] == sorted(SPECIES)
+    assert metrics["photos"]["unknown"] == {"train": 12, "validation": 1, "test": 1}
+    (run / "metrics.json").unlink()
+    assert call("train", "--resume", run, "--cache", cache).code == 0
+    assert json.loads((run / "metrics.json").read_text())["test"] == metrics["test"]
 
 
 def stopped(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
