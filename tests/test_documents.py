@@ -14,7 +14,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.base.options import read_options
 from edge.cli import VERBS, OneLineParser, main
 from export.config import ExportConfig
 from training.config import TrainConfig
@@ -46,7 +46,6 @@ RUN = (
     "flora inspect flowers.tflite",
     "flora inspect photos",
     "flora evaluate flowers.tflite photos --others pictures",
-    "flora evaluate flowers.tflite photos --unknown pictures",
     "flora benchmark flowers.tflite",
     "flora run --source 0 --web 0.0.0.0:8080 --print-service",
     "flora run --source trouble --replay",
@@ -85,6 +84,8 @@ NEEDS = {
         "flora train flowers --out runs/first --epochs 0", "flora train flowers --out runs/flowers",
         "flora train flowers --out runs/other --epochs 3 --dropout 0.5 --crop 0.5",
         "flora train path/to/photos --out runs/mine", "flora train photos", "flora train --resume runs/flowers",
+        "flora train photos --others pictures", "flora train photos --others public",
+        "flora train photos --others none",
         "flora export runs/flowers -o flowers.tflite", "flora export runs/flowers -o flowers.tflite --quick",
         "flora export runs/flowers -o flowers.tflite --preset accurate",
         "flora export runs/flowers -o flowers.tflite --max-drop 2 --max-kb 800 --speed 5",
@@ -193,8 +194,7 @@ def understood(command: str) -> argparse.Namespace | None:
 def test_a_flora_command_is_understood(command: str) -> None:
     found, config = understood(command), {"train": TrainConfig, "export": ExportConfig}.get(words(command)[1])
     if found and config:
-        options: Any = config
-        options(**{field.name: getattr(found, field.name) for field in fields(options) if "help" in field.metadata})
+        read_options(config, found)
 
 
 def test_examples_in_the_help_are_understood() -> None:
