@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.road import Road
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before any test imports TensorFlow
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several on as many cores: more threads would only wait for each other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 EMPTY_PNG = bytes.fromhex(  # one white pixel
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
