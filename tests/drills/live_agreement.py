@@ -32,7 +32,7 @@ LEAST_OVER_HTTP = 0.98
 def held_out(run: Path) -> list[Path]:
     """The test photos of a run."""
     root = Path(json.loads((run / "config.json").read_text())["photos"])
-    return [root / photo.path for photo in read_manifest(run / "manifest.csv") if photo.split == "test"]
+    return [root / photo.located(run) for photo in read_manifest(run / "manifest.csv") if photo.split == "test"]
 
 
 def squares(photos: Sequence[Path], size: int) -> list[Picture]:
