@@ -91,9 +91,7 @@ NEEDS = {
         "flora export runs/flowers -o flowers.tflite --max-drop 2 --max-kb 800 --speed 5",
         "flora export runs/flowers -o flowers.tflite --device-table pi4.json",
         "flora export RUN --device-table pi4.json", "flora export runs/flowers -o seen.tflite --evidence",
-        "flora export runs/flowers -o edge/models/flowers.tflite --preset balanced --self-epochs 0 --distil-epochs 90 "
-        "--lessons 24 --reference-epochs 12 --licence 'model: Apache-2.0; photos: CC BY 2.0' --attribution 'trained on "
-        "flower_photos, photos by Flickr users; the LICENSE.txt of that set lists them'",
+        "python -m tests.making.flowers flowers --others public --work runs",
         "make studies PHOTOS=path/to/photos WORK=path/to/keep/runs",
         "python -m tests.studies.frontier runs/seed-1 runs/seed-2 runs/seed-3 --work frontier",
         "python -m tests.studies.frontier runs/seed-1 runs/seed-2 runs/seed-3 --work self --self-epochs 10",
