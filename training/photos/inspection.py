@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.base.progress import Bar, no_bar
+from edge.contract.rejection import UNKNOWN
 from edge.photos.manifest import SPLITS
 from training.config import TrainConfig
 from training.photos.split import imbalance_warning
@@ -36,7 +37,8 @@ class PhotoInspection:
     @property
     def trouble(self) -> str | None:
         """Why nothing can be trained on these photos, in one line."""
-        short = [f"{label} ({number})" for label, number in self.counts.items() if number < ENOUGH]
+        counts = self.counts.items()  # of pictures of none of the classes whatever there is helps
+        short = [f"{label} ({number})" for label, number in counts if number < ENOUGH and label != UNKNOWN]
         if not short:
             return None
         return (

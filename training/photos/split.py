@@ -68,7 +68,7 @@ def class_weights(photos: Iterable[Photo]) -> dict[str, float]:
 
 def imbalance_warning(photos: Iterable[Found | Photo]) -> str | None:
     """One line if the largest class is more than five times the smallest, else None."""
-    ranked = Counter(photo.label for photo in photos).most_common()
+    ranked = Counter(photo.label for photo in photos if photo.label != UNKNOWN).most_common()
     if not ranked or ranked[0][1] <= IMBALANCE * ranked[-1][1]:
         return None
     (largest, most), (smallest, fewest) = ranked[0], ranked[-1]

@@ -76,3 +76,11 @@ def test_a_long_list_is_cut_and_says_so(photos: Path) -> None:
     assert sum(line.startswith("  rose/") for line in lines) == SHOWN
     assert lines[-1] == "  and 3 more; all of them: --json"
     assert len(inspect_photos(photos).to_json()["left_out"]) == SHOWN + 3
+
+
+def test_few_or_very_many_pictures_of_none_of_the_classes_are_no_trouble(photos: Path) -> None:
+    fill(photos / "unknown", 3, 200)
+    assert inspect_photos(photos).trouble is None
+    fill(photos / "unknown", 55, 200)
+    found = inspect_photos(photos)
+    assert (found.counts["unknown"], found.warnings) == (55, ())
