@@ -113,7 +113,8 @@ def row(recipe: str, files: Sequence[Found]) -> str:
     width = max(one.rows.shape[1] for one in files)
     rows = np.concatenate([one.rows for one in files if one.rows.shape[1] == width])
     truth = np.concatenate([one.truth for one in files if one.rows.shape[1] == width])
-    pooled, interval = expected_calibration_error(rows, truth), error_interval(rows, truth)
+    pooled = expected_calibration_error(rows, truth)
+    interval = error_interval(rows.max(axis=1), rows.argmax(axis=1) == truth)
     cells = [recipe, str(len(named)), _counted(named), _counted(surely), f"{np.mean([one.auroc for one in files]):.3f}"]
     cells += [_percent(share(int(known.sum()), len(known))), _percent(share(int(right.sum()), len(right)))]
     spread = ", ".join(f"{error:.3f}" for error in errors)
