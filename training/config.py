@@ -68,7 +68,7 @@ class TrainConfig(Lasting):
     dropout: float = option(0.2, "share of feature channels that are dropped in training")
     average: float = option(0.99, "momentum of the weight average (EMA) that is validated and kept")
     keep_features: float = option(
-        0.3, "weight of staying near the pretrained features, by which pictures of other things are told; 0: none",
+        0.1, "weight of staying near the pretrained features, by which pictures of other things are told; 0: none",
         stated=if_missing(0.0),
     )  # fmt: skip
     patience: int = option(5, "epochs without a lower validation loss before fine-tuning stops")

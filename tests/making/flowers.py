@@ -17,7 +17,7 @@ from edge.cli import main as flora
 from edge.photos.run_folder import METRICS, is_run
 
 OUT = Path(__file__).resolve().parents[2] / "edge/models/flowers.tflite"
-TRAINING = ("--seed", "1", "--keep-features", "0.1")
+TRAINING = ("--seed", "1")
 EXPORT = (
     "--preset", "balanced", "--self-epochs", "0", "--max-drop", "100",  # the README beside the file says what it lost
     "--licence", "model: Apache-2.0; photos: CC BY 2.0",
