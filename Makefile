@@ -37,9 +37,8 @@ test: $(VENV)/.dev
 test-edge: $(VENV)/.edge
 	@$(PYTEST) -p tests.no_tensorflow tests/edge tests/drills
 
-# The first that needs the road trains and exports it.
 test-marked: $(VENV)/.dev
-	@$(BIN)/python -m pytest --timeout 600 -m '$(MARKED)'
+	@$(BIN)/python -m pytest -m '$(MARKED)'
 
 lint: $(VENV)/.dev
 	@$(BIN)/python -m ruff check .

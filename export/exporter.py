@@ -79,7 +79,7 @@ def export(
     winner, finished, choice = _chosen(job, found, variants, float_validation, tell)
     result = job.tested(found.made, variants, winner, finished)
     before = score(result.truth, result.before, trained.labels).ece
-    others = job.reporting(finished.flatbuffer, winner.size)
+    others = job.reporting(result, finished, winner.size)
     unknown = job.unknown(finished, result, others)
     card = job.card(winner, finished, result.scores, result.float_test, before, unknown)
     first = geometry.read_photo(trained.root / trained.located(trained.photos[:1])[0])
@@ -281,16 +281,16 @@ class _Job:
         pictures = np.concatenate(found)
         return pictures if len(pictures) else None
 
-    def reporting(self, flatbuffer: bytes, size: int) -> dict[str, NDArray[np.float32]]:
-        """Answers to those that are only measured on, by the name of their folder."""
-        found: dict[str, list[NDArray[np.uint8]]] = {}
-        views = self.photos.test(size)
-        for photo, picture in zip(self.run.members("test"), views.pictures, strict=True):
+    def reporting(self, result: Tested, finished: Finished, size: int) -> dict[str, NDArray[np.float32]]:
+        """The file's answers to those that are only measured on, by the name of their folder."""
+        found: dict[str, list[NDArray[np.float32]]] = {}
+        for photo, answer in zip(self.run.members("test"), result.after, strict=True):
             if photo.label == UNKNOWN:
-                found.setdefault(source_of(photo), []).append(picture)
+                found.setdefault(source_of(photo), []).append(answer)
         if self.unknowns:
-            found.setdefault(Path(self.config.unknown or "").name, []).extend(self.unknowns.reporting(size))
-        return {name: answers_of(flatbuffer, np.stack(pictures)) for name, pictures in found.items()}
+            answers = answers_of(finished.flatbuffer, self.unknowns.reporting(size))
+            found.setdefault(Path(self.config.unknown or "").name, []).extend(answers)
+        return {name: np.stack(answers) for name, answers in found.items()}
 
     @property
     def _unknown_index(self) -> int:

@@ -29,6 +29,7 @@ EMPTY_PNG = bytes.fromhex(  # one white pixel
     "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
     "0000000a49444154789c63f80f0001010100b138f6140000000049454e44ae426082"
 )
+WALK_S = 180  # what walking the road may take
 AnyReport = TypeVar("AnyReport", pytest.TestReport, pytest.CollectReport)
 
 
@@ -74,6 +75,13 @@ def unpainted(monkeypatch: pytest.MonkeyPatch) -> None:
 def shared() -> Path:
     """The folder with flower_photos/, keras/models/ and peers/."""
     return _existing("FLORA_SHARED", "the folder with flower_photos/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whichever test comes first waits for the road: a training and an export, beside its own time."""
+    for item in items:
+        if "road" in getattr(item, "fixturenames", ()) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(WALK_S + float(item.config.getini("timeout"))))
 
 
 @pytest.fixture(scope="session")

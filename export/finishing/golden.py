@@ -37,10 +37,10 @@ REQUIRED = ("BGR", "stretch", "bilinear stretch", "bilinear", "nearest", "half",
 OPTIONAL = ("area",)  # close to the rule by nature: shown where a case happens to
 CANDIDATES = 1600
 HOPELESS = 400  # after so many without two that are steady, no more are drawn
-CONSIDERED = 48  # steady ones that a set is put together of, the best by rank
+CONSIDERED = 48  # steady ones that are looked at while drawing, the best by rank
 BOTH_SORTS = 200  # so many are drawn for answers of both sorts
 POOL = 24  # steady candidates to choose from
-HUNTED, IN_VAIN = 4000, 1000  # further pictures, small and cheap, to set labels apart; so many without one end it
+HUNTED = 4000  # further pictures, small and cheap, to set labels apart
 SMALL_SCENE = ("scene", 320, 240)
 MANY_LABELS = 16  # from here on, no search for frames that set every two labels apart
 FEWEST, MOST = 4, 8  # cases
@@ -91,18 +91,14 @@ def choose_cases(
         found = search.tried(pattern, width, height, random)
         steady += found
         is_news = found or drawn == BOTH_SORTS  # what was not enough for a set is not enough now
-        if is_news and len(steady) >= POOL and not _unfit(_smallest_set(steady), drawn):
+        if is_news and len(steady) >= POOL and not _unfit(_smallest_set(_promising(steady)), drawn):
             break
         if drawn >= HOPELESS and len(steady) < SHOWN:
             break
     chosen = _smallest_set(steady)
     _require_shown(chosen, len(steady), drawn)
-    last = 0
-    for number in range(HUNTED if _untold(chosen) else 0):
+    for _ in range(HUNTED if _untold(chosen) else 0):
         found = search.tried(*SMALL_SCENE, random, untold_by=chosen)
-        last = number if found else last
-        if number - last >= IN_VAIN:
-            break
         steady += found
         chosen = _smallest_set(steady) if found else chosen
         if not _untold(chosen):
@@ -202,13 +198,17 @@ def _noisy(picture: Picture, seed: int) -> Iterator[Picture]:
 
 def _smallest_set(steady: Sequence[_Candidate]) -> list[_Candidate]:
     """A small set by greed, without answers at the rim where that leaves nothing more undone."""
-    ranked = _worth_considering(sorted(steady, key=lambda candidate: candidate.rank))
+    ranked = sorted(steady, key=lambda candidate: candidate.rank)
     sets = [_greedy(ranked, keep_inside) for keep_inside in (True, False)]
     return min(sets, key=lambda chosen: [missing(chosen) for missing in (_unshown, _one_sided, _untold)])
 
 
-def _worth_considering(ranked: Sequence[_Candidate]) -> list[_Candidate]:
-    """The first by rank, and of the others the few that show a fault, or that name a class: greed takes its time."""
+def _promising(steady: Sequence[_Candidate]) -> list[_Candidate]:
+    """Enough to see whether there is a set: the first by rank, and a few others that show a fault or name a class.
+
+    Greed takes its time, and is asked after each draw.
+    """
+    ranked = sorted(steady, key=lambda candidate: candidate.rank)
     sorts = [[number for number, one in enumerate(ranked) if one.shows(fault)] for fault in REQUIRED]
     sorts.append([number for number, one in enumerate(ranked) if one.is_none is False])
     wanted = {*range(min(CONSIDERED, len(ranked))), *(number for found in sorts for number in found[: 2 * SHOWN])}

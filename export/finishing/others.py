@@ -45,8 +45,7 @@ def told_apart(
     rows = []
     for name, answers in others.items():
         found = Answers(tuple(labels), answers, rejection)
-        shown = [UNKNOWN if unknown else "known" for unknown in found.is_unknown]
-        row = measured(name, shown, answers.max(axis=1), usual.sureties, found.sureties)
+        row = measured(name, found.shown, answers.max(axis=1), usual.sureties, found.sureties)
         named, surely = (_share(one, row.pictures) for one in (row.named, row.named_surely))
         rows.append(OtherThings(name, named, surely, row.auroc))
     called = int(usual.is_unknown.sum())

@@ -124,8 +124,9 @@ def find_others(root: Path, bar: Bar = no_bar) -> tuple[tuple[Found, ...], tuple
     found = [_of_others(entry, root) for entry in checked if isinstance(entry, Found)]
     if not found:
         raise PhotoError(f"{root}: no picture in it that can be used; expected JPEG, PNG, BMP or WebP files")
-    rejected = (entry for entry in (*entries, *checked) if isinstance(entry, Rejected))
-    return tuple(found), tuple(replace(entry, path=f"{root}/{entry.path}") for entry in rejected)
+    unlisted = [(root.parent, entry) for entry in entries if isinstance(entry, Rejected)]
+    unfit = [(root, entry) for entry in checked if isinstance(entry, Rejected)]
+    return tuple(found), tuple(replace(entry, path=f"{where}/{entry.path}") for where, entry in (*unlisted, *unfit))
 
 
 def _of_others(picture: Found, root: Path) -> Found:

@@ -103,3 +103,12 @@ def test_a_folder_without_pictures_is_one_line(name: str, photos: Path, tmp_path
     (tmp_path / "file").write_text("x")
     with pytest.raises(PhotoError, match=f"{name}: (no such folder|no picture|not a folder)"):
         gathered(photos, tmp_path, other_things=(str(tmp_path / name),))
+
+
+def test_what_is_no_picture_is_left_out_with_its_place(photos: Path, tmp_path: Path) -> None:
+    write(tmp_path / "things/cat.png", 100)
+    (tmp_path / "things/note.txt").write_text("x")
+    (tmp_path / "things/list").mkdir()
+    (tmp_path / "things/list/more.txt").write_text("x")
+    found = gathered(photos, tmp_path, other_things=(str(tmp_path / "things"),), made_others=0)
+    assert [path for path, _ in found.left_out] == [f"{tmp_path}/things/list/more.txt", f"{tmp_path}/things/note.txt"]
